@@ -1,0 +1,231 @@
+"""The plan: every number that is derived from one run, each with its formula. What the emitter prints and the user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from moec.compiler.typed import RunSpec
+
+Number = int | float | Fraction
+LayerKind = Literal["dense", "moe"]
+DimSpec = tuple[str, ...]
+"""The mesh axes over which one tensor dim is sharded, outermost first; () keeps it whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """One derived number: `formula` in symbols, `inputs` the numbers put in, `source` a paper or the rule's own name,
+    `origin` the dotted path of the field it mainly comes from (a key of `RunSpec.origins`), "" where there is none."""
+
+    name: str
+    value: Number | str
+    unit: str
+    formula: str
+    inputs: Mapping[str, Number | str]
+    source: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """Layer `number` counts from 1."""
+
+    number: int
+    kind: LayerKind
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """The layers as the program writes them: `period` is the repeated run of kinds, `repeats` how often, after `head` layers
+    that stand alone (first_dense). `scan` runs the periods in a loop with stacked weights, else they are unrolled.
+    With `scan` False, `head` holds all the layers and `period` is ()."""
+
+    layers: tuple[LayerPlan, ...]
+    head: tuple[LayerKind, ...]
+    period: tuple[LayerKind, ...]
+    repeats: int
+    scan: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlan:
+    """One kind of weight. `owner` is the class of the program that makes it: `Model`, `Attention`, `Ffn`, `Experts`,
+    `SharedExperts`, `DenseBlock`, `MoeBlock`. `dims` are the letters of docs/notation.md, one per entry of `shape` and `sharding`;
+    `layers` the numbers of the layers that have one, () for a weight outside the layers.
+    `active` is the fraction of it that one token uses."""
+
+    owner: str
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    sharding: tuple[DimSpec, ...]
+    dtype: str
+    init: Literal["normal", "ones", "zeros"]
+    std: float
+    decay: bool
+    trainable: bool
+    layers: tuple[int, ...]
+    role: Literal["embedding", "head", "attention", "ffn", "experts", "router", "shared_experts", "norm"]
+    active: Fraction
+
+    @property
+    def copies(self) -> int:
+        return len(self.layers) or 1
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCounts:
+    """`total` and `active` count every trainable weight, embeddings included; `embedding` both tables (one if tied)."""
+
+    total: int
+    active: int
+    embedding: int
+    by_role: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FlopRow:
+    """One operation of the forward pass: FLOPs for one token over all layers that have it; `executed` adds padding of
+    capacity slots and one-hot dispatch, `ideal` does not."""
+
+    operation: str
+    layers: int
+    ideal_flops_per_token: Number
+    executed_flops_per_token: Number
+    formula: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlopCounts:
+    """`train` is ideal: 3 x forward with causal attention halved, no padding, no re-computation. The conventions are by name."""
+
+    rows: tuple[FlopRow, ...]
+    forward_per_token: Number
+    train_per_token: Number
+    executed_train_per_token: Number
+    conventions: Mapping[str, Number]
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPlan:
+    """`axes` in the order of MESH_AXES; their product is `devices`. `chosen` says what `auto` became, and why."""
+
+    axes: Mapping[str, int]
+    devices: int
+    chosen: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """`sequences` per step over all devices, in `micro_batches` of `micro_sequences` each."""
+
+    tokens: int
+    sequences: int
+    micro_batches: int
+    micro_sequences: int
+    tokens_per_device: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    tokens: int
+    steps: int
+    tokens_per_param: float
+    train_flops: Number
+    warmup_steps: int
+    decay_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPlan:
+    """Of one MoE layer and one micro-batch. `capacity` slots per expert and group, None if dropless; `slots_per_token` the
+    other convention (axlearn's); `dispatch` and `grouped_matmul` are the runtime's names, never `auto`."""
+
+    group_size: int
+    groups: int
+    capacity: int | None
+    slots_per_token: Fraction | None
+    dispatch: str
+    grouped_matmul: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationPlan:
+    """A named activation of one micro-batch over all devices."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    sharding: tuple[DimSpec, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectivePlan:
+    """Per device and training step: `count` operations that send `bytes` each over mesh axis `axis`."""
+
+    op: Literal["all-to-all", "all-gather", "all-reduce", "reduce-scatter"]
+    axis: str
+    count: int
+    bytes: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes per device. `activations` is the peak that is kept for the backward pass plus the largest temporary."""
+
+    params: int
+    gradients: int
+    optimizer: int
+    activations: int
+    total: int
+    hbm: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRow:
+    what: str
+    cause: Literal["compute", "memory", "network"]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimePlan:
+    """A roofline estimate. `calibrated` is False until measured efficiencies stand behind it."""
+
+    seconds: float
+    breakdown: tuple[TimeRow, ...]
+    mfu: float
+    calibrated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPlan:
+    """The names that the program writes: `attention` of moec.runtime.attention, remat policy, optimizer state dtype."""
+
+    attention: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    run: RunSpec
+    stack: StackPlan
+    mesh: MeshPlan
+    tensors: tuple[TensorPlan, ...]
+    parameters: ParameterCounts
+    flops: FlopCounts
+    batch: BatchPlan
+    budget: BudgetPlan
+    routing: RoutingPlan | None
+    activations: tuple[ActivationPlan, ...]
+    collectives: tuple[CollectivePlan, ...]
+    memory: MemoryPlan
+    step_time: StepTimePlan
+    kernels: KernelPlan
+    derivations: tuple[Derivation, ...]

@@ -1,0 +1,268 @@
+"""The typed spec: every run with all that it refers to, names resolved, units checked, every default filled in.
+
+`resolve` makes it from the read spec; the passes read it and never look at text again. `origins` says which span of the
+user's text gave a field, under its dotted path inside the run: `model.attention.n_heads`, `mesh.axes.expert`,
+`batch.tokens`. A field that took its default has the span of the block that would hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from moec.spec.hardware import Hardware
+from moec.spec.source import Span
+from moec.spec.syntax import Expression
+
+Placement = Literal["pre", "post", "hybrid"]
+Activation = Literal["swiglu", "geglu", "gelu", "relu2"]
+Dtype = Literal["float32", "bfloat16"]
+Auto = Literal["auto"]
+MESH_AXES = ("data", "fsdp", "expert", "seq", "model")
+"""The five mesh axes, outermost first: neighbours on the last axis are the closest chips."""
+
+
+@dataclass(frozen=True, slots=True)
+class NormSpec:
+    kind: Literal["rmsnorm", "layernorm"]
+    placement: Placement
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class InitSpec:
+    """`fan_in`: normal with std 1/sqrt(fan-in); `normal`: normal with `std` everywhere. Output projections are divided
+    by sqrt(2 * n_layers) when `depth_scaled`. `embedding_std` is for the embedding table alone."""
+
+    kind: Literal["fan_in", "normal"]
+    std: float
+    embedding_std: float
+    depth_scaled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DtypeSpec:
+    params: Dtype
+    compute: Dtype
+    logits: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionSpec:
+    """`window` is in tokens, None sees the whole past; `softcap` caps the scores, None does not; `bias` is on q, k, v and o."""
+
+    n_heads: int
+    n_kv_heads: int
+    d_head: int
+    qk_norm: bool
+    rope_theta: float
+    window: int | None
+    bias: bool
+    softcap: float | None
+    kernel: Literal["auto", "reference", "blockwise", "cudnn", "splash"]
+
+
+@dataclass(frozen=True, slots=True)
+class FfnSpec:
+    d_ff: int
+    activation: Activation
+    norm: Placement
+    bias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertsSpec:
+    """`d_ff` is the width of one expert. `capacity_factor` is per choice, None means dropless. `group_size` in tokens."""
+
+    n_experts: int
+    top_k: int
+    d_ff: int
+    activation: Activation
+    bias: bool
+    norm: Placement
+    every: int
+    offset: int
+    first_dense: int
+    n_shared_experts: int
+    score: Literal["softmax", "sigmoid"]
+    order: Literal["topk_then_score", "score_then_topk"]
+    renormalize: bool
+    scale: float
+    capacity_factor: Fraction | None
+    group_size: int
+    balance_loss: float
+    z_loss: float
+    bias_update_rate: float
+    dispatch: Literal["auto", "sorted", "onehot", "all_gather"]
+    grouped_matmul: Literal["auto", "reference", "batched", "tiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """`logits_softcap` None does not cap; `logits_z_loss` is the weight of mean(logsumexp(logits)^2) in the objective."""
+
+    name: str
+    doc: str
+    vocab_size: int
+    seq_len: int
+    n_layers: int
+    d_model: int
+    tie_embeddings: bool
+    logits_softcap: float | None
+    logits_z_loss: float
+    norm: NormSpec
+    init: InitSpec
+    dtype: DtypeSpec
+    attention: AttentionSpec
+    ffn: FfnSpec | None
+    experts: ExpertsSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSpec:
+    """`devices` counts what JAX calls devices, over all `slices`; `topology` is in chips of one slice, None where the
+    hardware has none. `axes` has all of MESH_AXES; at most one is `auto`."""
+
+    name: str
+    doc: str
+    hardware: Hardware
+    devices: int
+    topology: tuple[int, ...] | None
+    slices: int
+    axes: Mapping[str, int | Auto]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """`sources` are `python_stdlib` or globs; `mixture` weighs them and sums to 1. `tokenizer` is `bytes` or a path.
+    `split` is the fraction of documents that is held out."""
+
+    name: str
+    doc: str
+    sources: tuple[str, ...]
+    mixture: tuple[float, ...]
+    format: Literal["auto", "text", "jsonl", "parquet"]
+    text_field: str
+    tokenizer: str
+    split: float
+    packing: Literal["documents", "concatenate"]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpec:
+    """Exactly one of `tokens`, `steps`, `train_flops`, `hours`, `law` is not None."""
+
+    name: str
+    doc: str
+    tokens: int | None
+    steps: int | None
+    train_flops: int | None
+    hours: float | None
+    law: Literal["chinchilla", "hoffmann", "besiroglu"] | None
+    count: Literal["active", "total", "dense_equivalent"] | None
+    tokens_per_param: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSpec:
+    """`tokens` per step over all devices; `micro` is the tokens of one micro-batch over all devices, `auto` = one micro-batch."""
+
+    tokens: int
+    micro: int | Auto
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSpec:
+    kind: Literal["adamw", "adafactor", "lion", "muon"]
+    peak_lr: float
+    weight_decay: float
+    b1: float
+    b2: float
+    eps: float
+    clip_norm: float | None
+    schedule: Literal["cosine", "warmup_stable_decay", "constant"]
+    warmup_steps: int
+    decay_steps: int | Auto
+    final_lr_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class RematSpec:
+    """`save` and `offload` name activations (`moec explain remat.save`) that policy `names` keeps or moves to the host."""
+
+    policy: Literal["none", "full", "save_dots", "names"]
+    save: tuple[str, ...]
+    offload: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSpec:
+    every_steps: int
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSpec:
+    """`tokens` held-out tokens at most are read per evaluation; `every_steps` 0 evaluates only at the end."""
+
+    every_steps: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayersSpec:
+    scan: bool | Auto
+
+
+@dataclass(frozen=True, slots=True)
+class AssertSpec:
+    condition: Expression
+    why: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One run, whole. `data` is None where the spec names none: it can be planned, compiled and proven, not trained."""
+
+    name: str
+    doc: str
+    span: Span
+    seed: int
+    model: ModelSpec
+    mesh: MeshSpec
+    data: DataSpec | None
+    budget: BudgetSpec
+    batch: BatchSpec
+    optimizer: OptimizerSpec
+    remat: RematSpec
+    checkpoint: CheckpointSpec
+    eval: EvalSpec
+    layers: LayersSpec
+    asserts: tuple[AssertSpec, ...]
+    origins: Mapping[str, Span]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """`runs` are names of runs of the same spec. `seeds` repeat every run, () keeps each run's own seed."""
+
+    name: str
+    doc: str
+    span: Span
+    runs: tuple[str, ...]
+    match: Literal["step_time", "tokens", "flops"]
+    seeds: tuple[int, ...]
+    report: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TypedSpec:
+    """All runs and studies of one spec, in the order in which they are written."""
+
+    file: str
+    runs: tuple[RunSpec, ...]
+    studies: tuple[StudySpec, ...]
