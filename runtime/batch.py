@@ -1,0 +1,58 @@
+"""What flows through an emitted program: a batch of tokens, the routers' report, the objective with its named terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Token ids and what the model must know about them.
+
+    Shapes: all [B, S]. `targets_BS` is the next token; `positions_BS` counts from 0 in each document; `segments_BS` numbers the
+    documents of a row from 1, 0 is padding: tokens of different segments never see each other. `weights_BS` (float32) weighs each
+    target in the loss: 0 for padding; they sum to 1 over the micro-batches of a step, averaged, so that the mean of the
+    micro-batches' losses is the mean over all the tokens of the step.
+    """
+
+    tokens_BS: jax.Array
+    targets_BS: jax.Array
+    positions_BS: jax.Array
+    segments_BS: jax.Array
+    weights_BS: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
+class RouterReport:
+    """What the router of one MoE layer did over the global batch; the model stacks the layers in front.
+
+    Shapes: `balance_loss` [] (1 at perfect balance), `z_loss` [], `load` [E] (fractions of all choices, sums to 1, before drops),
+    `dropped` [] (fraction of choices that found no slot). Padding tokens do not count. All float32.
+    """
+
+    balance_loss: jax.Array
+    z_loss: jax.Array
+    load: jax.Array
+    dropped: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The scalar that is minimised and the terms, already weighted, that it is the sum of.
+
+    `routers` has the layers' reports stacked in front ([L_moe, …]), None in a dense model.
+    """
+
+    loss: jax.Array
+    terms: dict[str, jax.Array]
+    routers: RouterReport | None
+
+
+def objective_of(terms: dict[str, jax.Array], routers: RouterReport | None) -> Objective:
+    """The objective whose loss is the sum of `terms`."""
+    return Objective(loss=sum(terms.values(), start=jax.numpy.float32(0.0)), terms=terms, routers=routers)
