@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Position(NamedTuple):
@@ -37,12 +40,8 @@ class Source:
     line_starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        starts = [0]
-        text = self.text
-        for offset, char in enumerate(text):
-            if char == "\n" or (char == "\r" and text[offset + 1 : offset + 2] != "\n"):
-                starts.append(offset + 1)
-        object.__setattr__(self, "line_starts", tuple(starts))
+        starts = (match.end() for match in _LINE_END.finditer(self.text))
+        object.__setattr__(self, "line_starts", (0, *starts))
 
     def position(self, offset: int) -> Position:
         """The line and column of `offset`."""

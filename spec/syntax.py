@@ -152,7 +152,10 @@ class Assert:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`kind label extends base { … }` at the top, `kind { … }` inside another block."""
+    """`kind label extends base { … }` at the top, `kind { … }` inside another block.
+
+    `on_one_line` says how it was written, None where it was not; it only guides the formatter.
+    """
 
     kind: Name
     label: Name | None
@@ -162,6 +165,7 @@ class Block:
     doc: str = ""
     trivia: Trivia = field(default=_NO_TRIVIA, compare=False)
     end_trivia: Trivia = field(default=_NO_TRIVIA, compare=False)
+    on_one_line: bool | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

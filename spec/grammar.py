@@ -1,0 +1,71 @@
+"""The LALR table of `grammar.lark`: lark computes it, `parser.py` drives it.
+
+moec drives the table itself because it must look ahead without building anything, and take symbols back, to recover
+from mistakes; and because a table without callbacks can be shared by all files and threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lark import Lark
+    from lark.grammar import Rule
+
+
+class Reduction(NamedTuple):
+    """A rule was read in full: `size` symbols become one `origin`, made by the builder's method `build` if it has one."""
+
+    size: int
+    origin: str
+    build: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What to do in a state with a token: go to another state (an int) or reduce first."""
+
+    actions: dict[int, dict[str, int | Reduction]]
+    start: int
+    end: int
+
+
+@cache
+def load_table() -> Table:
+    """The table of the grammar, computed once per process."""
+    configuration = build_lark().parse_interactive().parser_state.parse_conf
+    actions = {
+        state: {symbol: _action(argument) for symbol, (_, argument) in row.items()}
+        for state, row in configuration.states.items()
+    }
+    return Table(actions, configuration.start_state, configuration.end_state)
+
+
+def build_lark() -> Lark:
+    """The grammar in lark, which in strict mode refuses any conflict."""
+    from lark import Lark
+    from lark.lexer import Lexer, Token
+
+    class NoLexer(Lexer):
+        """Tokens are fed by `parser.py`."""
+
+        def __init__(self, configuration: object) -> None:
+            pass
+
+        def lex(self, lexer_state: object, parser_state: object) -> Iterator[Token]:
+            return iter(())
+
+    text = resources.files("moec.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", lexer=NoLexer, start="file", strict=True, maybe_placeholders=False)
+
+
+def _action(argument: int | Rule) -> int | Reduction:
+    if isinstance(argument, int):
+        return argument
+    size = len(argument.expansion)
+    passes_through = argument.options.expand1 and size == 1 and not argument.alias
+    return Reduction(size, argument.origin.name, None if passes_through else argument.alias or argument.origin.name)
