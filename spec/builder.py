@@ -34,6 +34,7 @@ class Builder:
         self.text = source.text
         self.comments = comments
         self.diagnostics: list[Diagnostic] = []
+        self.with_broken_heads: set[int] = set()
 
     # ---- the file ----
 
@@ -51,7 +52,7 @@ class Builder:
         if isinstance(item, syntax.Assert):
             self._tell(codes.misplaced(self._first(item, 6), "assert", "inside a block, such as a `run`"))
             return False
-        if isinstance(item, syntax.Block) and item.label is None:
+        if isinstance(item, syntax.Block) and item.label is None and item.span.start not in self.with_broken_heads:
             self._tell(codes.block_without_name(item.kind.span, item.kind.text))
         return True
 
@@ -132,7 +133,10 @@ class Builder:
     def plain_block(self, parts: list[Any]) -> syntax.Block:
         return self._block(parts[0], None, None, parts[-1])
 
-    broken_block = plain_block
+    def broken_block(self, parts: list[Any]) -> syntax.Block:
+        block = self._block(parts[0], None, None, parts[-1])
+        self.with_broken_heads.add(block.span.start)
+        return block
 
     def labelled_block(self, parts: list[Any]) -> syntax.Block:
         return self._block(parts[0], parts[1], None, parts[-1])

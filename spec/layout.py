@@ -72,6 +72,7 @@ class _Layouter:
         self.diagnostics: list[Diagnostic] = []
         self.stack: list[_Open] = []
         self.careful = not _braces_match(tokens)
+        self.spare_closers = sum((token.type == "RBRACE") - (token.type == "LBRACE") for token in tokens)
         self.line_start, self.line_indent, self.line_is_fresh = 0, 0, True
         self.newline: Token | None = None
         self.pending: list[str] = []
@@ -261,15 +262,22 @@ class _Layouter:
     def _close_brace(self, token: Token) -> None:
         if self._in_brackets():
             self._close_brackets(token)
-        if self.stack:
-            self._close(token)
-        else:
+        if not self.stack or self._is_one_too_many(token):
+            self.spare_closers -= 1
             self.diagnostics.append(codes.closes_nothing(self._span(token), "}"))
+        else:
+            self._close(token)
+
+    def _is_one_too_many(self, token: Token) -> bool:
+        """In a file with more `}` than `{`: whether this one, behind other words, would close a block of earlier lines."""
+        behind_words = token.start - self.line_start > self.line_indent
+        return self.spare_closers > 0 and behind_words and self.line_indent > self.stack[-1].indent
 
     def _close_bracket(self, token: Token) -> None:
         opener = "LBRACKET" if token.type == "RBRACKET" else "LPAREN"
         if not self._in_brackets():
             self.diagnostics.append(codes.closes_nothing(self._span(token), token.text))
+            self._emit(token._replace(type="BROKEN"))
             return
         if self.stack[-1].token.type != opener:
             self._close_wrongly(token, opener)

@@ -242,8 +242,9 @@ class _Lexer:
     def _string(self, kind: str, match: re.Match[str]) -> int:
         span = self._span(match.start(), match.end())
         inner = match[0][1:-1]
-        if len(inner) > MAX_STRING:
-            self._tell(codes.text_too_long(span, len(inner)))
+        value = self._unescape(inner, match.start() + 1)
+        if len(value) > MAX_STRING:
+            self._tell(codes.text_too_long(span, len(value)))
             self._add("BROKEN", "", match)
             return match.end()
         if kind == "single":
@@ -251,7 +252,7 @@ class _Lexer:
         if "\t" in inner:
             place = match.start() + 1 + inner.index("\t")
             self._tell(codes.tab_in_text(self._span(place, place + 1)))
-        self._add("STRING", self._unescape(inner, match.start() + 1), match)
+        self._add("STRING", value, match)
         return match.end()
 
     def _unescape(self, inner: str, offset: int) -> str:
