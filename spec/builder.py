@@ -1,4 +1,4 @@
-"""Grammar rules -> syntax tree. One method for each rule or alias of `grammar.lark`, called with what the rule was made of."""
+"""Grammar rules -> syntax tree. One method for each rule or alias of `grammar.lark`, called with the parts of the rule."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """syntax tree -> canonical text.
 
-The layout, in five rules:
+The layout, in six rules:
 - two spaces for each block; at most one blank line; one blank line around each top-level block of several lines;
 - fields on neighbouring lines align their `=` and the comments behind them, and one-line blocks their `{`;
-- a block stays on one line if it was written so, has no comments, and fits; a list that does not fit has a line per value;
+- a block stays on one line if it was written so, has no comments, and fits;
+- a list that does not fit has a line per value;
 - doc comments stand right above what they document, other comments above those;
 - parentheses only where they are needed.
 Comments inside brackets move above their field.
@@ -27,7 +28,7 @@ _INDENT: Final = "  "
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A statement, laid out: a `head` that neighbours of the same `shape` align, the `rest`, further lines, a comment."""
+    """A statement, laid out: a `head`, which neighbours of the same `shape` align, and what follows it."""
 
     shape: str
     above: tuple[str, ...]
@@ -39,7 +40,7 @@ class _Row:
 
 
 def format_file(file: File) -> str:
-    """The canonical text of `file`, which has no `Broken` values (they raise ValueError); formatting it again changes nothing."""
+    """The canonical text of `file`; formatting it again changes nothing. `Broken` values have no text: ValueError."""
     lines = _lines([_row(statement, "", at_top=True) for statement in file.statements], "")
     tail = _above(file.end_trivia.before, "", "")
     while lines and lines[0] == "":
@@ -207,5 +208,3 @@ def _without_trailing_blanks(lines: tuple[str, ...]) -> tuple[str, ...]:
     while lines[-1:] == ("",):
         lines = lines[:-1]
     return lines
-
-

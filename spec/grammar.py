@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Reduction(NamedTuple):
-    """A rule was read in full: `size` symbols become one `origin`, made by the builder's method `build` if it has one."""
+    """A rule was read in full: `size` symbols become one `origin`, made by the builder's method `build`."""
 
     size: int
     origin: str

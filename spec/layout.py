@@ -1,4 +1,4 @@
-"""tokens -> balanced tokens. Decides which newlines end a statement, closes what was left open, and sets comments aside.
+"""tokens -> balanced tokens. Decides which newlines end a statement, closes what is open, and sets comments aside.
 
 After this pass every `{ [ (` has its partner, newlines inside brackets are gone, and comments are found by the place
 that they belong to; so the grammar knows no comments, and a forgotten brace cannot derail the parser.
@@ -20,7 +20,10 @@ END: Final = "$END"
 _CLOSER: Final = {"LBRACE": "RBRACE", "LBRACKET": "RBRACKET", "LPAREN": "RPAREN"}
 _TEXT: Final = {"LBRACE": "{", "RBRACE": "}", "LBRACKET": "[", "RBRACKET": "]", "LPAREN": "(", "RPAREN": ")"}
 _OPERATORS: Final = frozenset(
-    "DOT PLUS MINUS STAR SLASH FLOOR PERCENT EQUAL UNEQUAL LESS AT_MOST GREATER AT_LEAST AND OR NOT IF".split()
+    (
+        *("DOT", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT", "AND", "OR", "NOT", "IF"),
+        *("EQUAL", "UNEQUAL", "LESS", "AT_MOST", "GREATER", "AT_LEAST"),
+    )
 )
 _SEPARATORS: Final = frozenset(("NEWLINE", "COMMA", "LBRACE"))
 _STATEMENT_WORDS: Final = frozenset(("LET", "USE", "ASSERT"))
@@ -269,7 +272,7 @@ class _Layouter:
             self._close(token)
 
     def _is_one_too_many(self, token: Token) -> bool:
-        """In a file with more `}` than `{`: whether this one, behind other words, would close a block of earlier lines."""
+        """In a file with more `}` than `{`: whether this one, behind words, would close a block of earlier lines."""
         behind_words = token.start - self.line_start > self.line_indent
         return self.spare_closers > 0 and behind_words and self.line_indent > self.stack[-1].indent
 
@@ -285,14 +288,14 @@ class _Layouter:
             self._close(token)
 
     def _close_wrongly(self, token: Token, opener: str) -> None:
-        """Closes up to the partner of `token` where it has one; else it is taken for the partner of the last bracket."""
-        depth = next((i for i, opened in enumerate(reversed(self.stack)) if opened.token.type == "LBRACE"), len(self.stack))
+        """Closes up to the partner of `token` where it has one; else takes it for the partner of the last bracket."""
+        depth = next(
+            (i for i, opened in enumerate(reversed(self.stack)) if opened.token.type == "LBRACE"), len(self.stack)
+        )
         inside = [opened.token.type for opened in self.stack[len(self.stack) - depth :]]
         last = self.stack[-1].token
         if opener not in inside:
-            self.diagnostics.append(
-                codes.closes_another(self._span(token), token.text, last.text, self._span(last))
-            )
+            self.diagnostics.append(codes.closes_another(self._span(token), token.text, last.text, self._span(last)))
             self._close(token._replace(type=_CLOSER[last.type]))
             return
         self._tell_unclosed(last, token)
@@ -308,9 +311,7 @@ class _Layouter:
 
     def _tell_unclosed(self, opened: Token, noticed: Token) -> None:
         closer = _TEXT[_CLOSER[opened.type]]
-        self.diagnostics.append(
-            codes.unclosed_bracket(self._span(opened), opened.text, closer, self._span(noticed))
-        )
+        self.diagnostics.append(codes.unclosed_bracket(self._span(opened), opened.text, closer, self._span(noticed)))
 
     def _insert_closer(self) -> _Open:
         end = self.out[-1].end
@@ -342,9 +343,7 @@ class _Layouter:
             self._insert_closer()
         self.newline = newline
         inner, others = closing[-1], tuple(self._span(opened.token) for opened in reversed(closing[:-1]))
-        self.diagnostics.append(
-            codes.unclosed_block(self._span(inner.token), inner.name, self._span(noticed), others)
-        )
+        self.diagnostics.append(codes.unclosed_block(self._span(inner.token), inner.name, self._span(noticed), others))
 
     def _finish(self) -> None:
         end = Token(END, "", self.length, self.length)

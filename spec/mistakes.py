@@ -19,7 +19,9 @@ from moec.spec.machine import Machine
 from moec.spec.source import Span
 from moec.spec.suffixes import SUFFIXES
 
-_VALUE_STARTS: Final = frozenset("NUMBER TOPOLOGY STRING NAME TRUE FALSE LBRACKET LPAREN BROKEN".split())
+_VALUE_STARTS: Final = frozenset(
+    ("NUMBER", "TOPOLOGY", "STRING", "NAME", "TRUE", "FALSE", "LBRACKET", "LPAREN", "BROKEN")
+)
 _STATEMENT_ENDS: Final = frozenset(("NEWLINE", "COMMA", "RBRACE", "RBRACKET", "RPAREN", END))
 _STATEMENT_SEPARATORS: Final = frozenset(("NEWLINE", "COMMA", "LBRACE", "RBRACE"))
 _COMPARISONS: Final = frozenset(("EQUAL", "UNEQUAL", "LESS", "AT_MOST", "GREATER", "AT_LEAST"))

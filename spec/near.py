@@ -26,7 +26,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def distance(left: str, right: str, cap: int) -> int:
-    """Insertions, deletions, replacements and swaps of neighbours that turn `left` into `right`; `cap + 1` if more than `cap`.
+    """How many slips turn `left` into `right`: a letter more, less, other, or swapped; `cap + 1` if more than `cap`.
 
     Source: Damerau (1964), doi:10.1145/363958.363994; the restricted form (optimal string alignment).
     """

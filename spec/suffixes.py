@@ -1,4 +1,4 @@
-"""The suffixes that a number may end in. What they mean is said in `spec/quantities.py`; tests hold the two together."""
+"""The suffixes that a number may end in. What they mean is said in `quantities.py`; a test holds the two together."""
 
 from __future__ import annotations
 

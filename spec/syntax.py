@@ -13,7 +13,7 @@ from moec.spec.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Trivia:
-    """Comments around a node: own-line `# …` comments before it (text after `#`, "" for a kept blank line), one behind it."""
+    """Comments around a node: `before`, those on own lines (text after `#`; "" is a kept blank line); `behind`, one."""
 
     before: tuple[str, ...] = ()
     behind: str | None = None
@@ -120,9 +120,7 @@ class Broken:
     span: Span = field(compare=False)
 
 
-Expression = (
-    Number | Topology | String | Boolean | Reference | Unary | Binary | Conditional | Call | ListOf | Broken
-)
+Expression = Number | Topology | String | Boolean | Reference | Unary | Binary | Conditional | Call | ListOf | Broken
 
 
 # ---- statements ----

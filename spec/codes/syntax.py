@@ -58,13 +58,20 @@ def unexpected(span: Span, found: str, expected: str, *helps: str) -> Diagnostic
 def missing_equals(span: Span, name: str) -> Diagnostic:
     fix = Fix("insert `=`", Span(span.file, span.start, span.start), "= ")
     message = f"`=` is missing between `{name}` and its value"
-    return Diagnostic("MOE1002", "error", message, span, "`=` belongs before this", helps=(f"write `{name} = …`",), fixes=(fix,))
+    return Diagnostic(
+        "MOE1002", "error", message, span, "`=` belongs before this", helps=(f"write `{name} = …`",), fixes=(fix,)
+    )
 
 
 def colon_for_equals(span: Span, name: str) -> Diagnostic:
     fix = Fix("replace `:` by `=`", span, " =")
     return Diagnostic(
-        "MOE1003", "error", f"`:` stands where `=` belongs, after `{name}`", span, helps=(f"write `{name} = …`",), fixes=(fix,)
+        "MOE1003",
+        "error",
+        f"`:` stands where `=` belongs, after `{name}`",
+        span,
+        helps=(f"write `{name} = …`",),
+        fixes=(fix,),
     )
 
 
@@ -78,7 +85,13 @@ def colon_before_block(span: Span, name: str) -> Diagnostic:
 def unclosed_block(span: Span, name: str, noticed: Span, others: tuple[Span, ...] = ()) -> Diagnostic:
     labels = (Label(noticed, "`}` is missed before this"), *(Label(other, "still open, too") for other in others))
     return Diagnostic(
-        "MOE1004", "error", f"the block `{name}` is never closed", span, "opened here", labels, helps=("close it with `}`",)
+        "MOE1004",
+        "error",
+        f"the block `{name}` is never closed",
+        span,
+        "opened here",
+        labels,
+        helps=("close it with `}`",),
     )
 
 
@@ -145,7 +158,9 @@ def malformed_number(span: Span, number: str) -> Diagnostic:
 
 def missing_comma(span: Span, before: Span) -> Diagnostic:
     fix = Fix("insert `,`", Span(before.file, before.end, before.end), ",")
-    return Diagnostic("MOE1012", "error", "a comma is missing between two values", span, "`,` belongs before this", fixes=(fix,))
+    return Diagnostic(
+        "MOE1012", "error", "a comma is missing between two values", span, "`,` belongs before this", fixes=(fix,)
+    )
 
 
 def wrong_comment_mark(span: Span, mark: str) -> Diagnostic:
@@ -188,7 +203,12 @@ def forbidden_character(span: Span, char: str) -> Diagnostic:
 
 def tab_in_text(span: Span) -> Diagnostic:
     return Diagnostic(
-        "MOE1015", "error", "a tab may not stand in a text", span, helps=(r"write `\t`",), fixes=(Fix(r"write \t", span, r"\t"),)
+        "MOE1015",
+        "error",
+        "a tab may not stand in a text",
+        span,
+        helps=(r"write `\t`",),
+        fixes=(Fix(r"write \t", span, r"\t"),),
     )
 
 
@@ -224,7 +244,11 @@ def assign_for_equal(span: Span) -> Diagnostic:
 
 def comparison_chain(span: Span, operator: str) -> Diagnostic:
     return Diagnostic(
-        "MOE1019", "error", f"a second comparison, `{operator}`, cannot follow the first", span, helps=("write `a < b and b < c`",)
+        "MOE1019",
+        "error",
+        f"a second comparison, `{operator}`, cannot follow the first",
+        span,
+        helps=("write `a < b and b < c`",),
     )
 
 
@@ -254,7 +278,9 @@ def misplaced(span: Span, word: str, place: str) -> Diagnostic:
 def two_on_a_line(span: Span) -> Diagnostic:
     fix = Fix("insert `,`", Span(span.file, span.start, span.start), ", ")
     helps = ("begin a new line, or write a comma before it",)
-    return Diagnostic("MOE1024", "error", "this begins a second statement on the same line", span, helps=helps, fixes=(fix,))
+    return Diagnostic(
+        "MOE1024", "error", "this begins a second statement on the same line", span, helps=helps, fixes=(fix,)
+    )
 
 
 def equals_before_block(span: Span, name: str) -> Diagnostic:
@@ -273,7 +299,12 @@ def brace_on_next_line(span: Span, name: str) -> Diagnostic:
 def space_before_suffix(span: Span, number: str, suffix: str) -> Diagnostic:
     fix = Fix("remove the space", span, number + suffix)
     return Diagnostic(
-        "MOE1027", "error", "no space parts a number and its suffix", span, helps=(f"write `{number}{suffix}`",), fixes=(fix,)
+        "MOE1027",
+        "error",
+        "no space parts a number and its suffix",
+        span,
+        helps=(f"write `{number}{suffix}`",),
+        fixes=(fix,),
     )
 
 
@@ -289,7 +320,11 @@ def named_argument(span: Span, name: str) -> Diagnostic:
 
 def nested_too_deeply(span: Span) -> Diagnostic:
     return Diagnostic(
-        "MOE1030", "error", f"blocks and brackets are nested more than {limits.MAX_NESTING} deep", span, notes=(_UNREAD,)
+        "MOE1030",
+        "error",
+        f"blocks and brackets are nested more than {limits.MAX_NESTING} deep",
+        span,
+        notes=(_UNREAD,),
     )
 
 

@@ -1,0 +1,20 @@
+"""All codes, from the modules that construct them.
+
+A new code takes four steps: a constructor and a `CodeInfo` in the module of its hundreds, a page
+`docs/errors/MOEnnnn.md`, and a test. A new module is imported here and joins MODULES. See `docs/errors/README.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from moec.spec.codes import files, syntax
+from moec.spec.codes.info import CodeInfo
+
+MODULES: Final = (files, syntax)
+
+CODES: Final[Mapping[str, CodeInfo]] = MappingProxyType(
+    {info.code: info for module in MODULES for info in module.CODES}
+)
