@@ -1,4 +1,4 @@
-"""Grammar rules -> syntax tree. One method for each rule or alias of `grammar.lark`, called with the parts of the rule."""
+"""Grammar rules -> syntax tree. One method for each rule or alias of `grammar.lark`, called with the rule's parts."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from moec.spec import near
 from moec.spec.codes import syntax as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.limits import MAX_IDENTIFIER, MAX_NUMBER, MAX_STRING, MAX_SYNTAX_DIAGNOSTICS, MAX_TOKENS
+from moec.spec.quantities import SUFFIX_VALUES
 from moec.spec.source import Source, Span
-from moec.spec.suffixes import SUFFIXES
 
 
 class Token(NamedTuple):
@@ -96,7 +96,7 @@ _TOKEN = re.compile(
     | (?P<doc>///[^\r\n]*)
     | (?P<comment>\#[^\r\n]*)
     | (?P<number>[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9][0-9_]*(?!\w))?
-        (?P<suffix>(?:(?:[kMGTP]i?B|[kMGTPEZ]FLOP)/s(?!\w))|\w*))
+        (?P<suffix>(?:(?:[kMGTP]B|[KMGTP]iB|[GTPEZ]?FLOP)/s(?!\w))|\w*))
     | (?P<name>[^\W\d]\w*)
     | (?P<string>"(?:[^"\\\r\n]|\\[^\r\n])*+")
     | (?P<single>'(?:[^'\\\r\n]|\\[^\r\n])*+')
@@ -204,9 +204,9 @@ class _Lexer:
             return
         elif not _SOUND_NUMBER.fullmatch(word[: len(word) - len(suffix)]):
             self._tell(codes.malformed_number(span, word))
-        elif suffix and suffix not in SUFFIXES:
+        elif suffix and suffix not in SUFFIX_VALUES:
             at_fault = self._span(match.start("suffix"), match.end())
-            self._tell(codes.unknown_suffix(at_fault, word, suffix, near.nearest(suffix, SUFFIXES)))
+            self._tell(codes.unknown_suffix(at_fault, word, suffix, near.nearest(suffix, SUFFIX_VALUES)))
         else:
             self._add("NUMBER", word, match)
             return

@@ -16,8 +16,8 @@ from moec.spec.diagnostics import Diagnostic
 from moec.spec.layout import END
 from moec.spec.lexer import KEYWORDS, Token
 from moec.spec.machine import Machine
+from moec.spec.quantities import SUFFIX_VALUES
 from moec.spec.source import Span
-from moec.spec.suffixes import SUFFIXES
 
 _VALUE_STARTS: Final = frozenset(
     ("NUMBER", "TOPOLOGY", "STRING", "NAME", "TRUE", "FALSE", "LBRACKET", "LPAREN", "BROKEN")
@@ -177,7 +177,7 @@ def _missing_value(place: Place) -> Mend | None:
 
 def _space_before_suffix(place: Place) -> Mend | None:
     number, suffix = place.before, place.found
-    if number.type != "NUMBER" or suffix.type != "NAME" or suffix.text not in SUFFIXES:
+    if number.type != "NUMBER" or suffix.type != "NAME" or suffix.text not in SUFFIX_VALUES:
         return None
     span = Span(place.file, number.start, suffix.end)
     return Mend(codes.space_before_suffix(span, number.text, suffix.text), "drop")
