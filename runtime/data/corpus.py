@@ -1,4 +1,4 @@
-"""Sources to token streams: read, split by document, tokenise; kept in memory or, when large, in memory-mapped files."""
+"""Sources to token streams: read, split by document, tokenise; held in memory or, when large, in mapped files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from moec.runtime.data.tokenizers import Tokenizer, open_tokenizer
 if TYPE_CHECKING:
     from moec.runtime.data.text import TextData
 
-# Sources up to this size are tokenised anew by each process and held in memory. Assumption: seconds of work, a small part of a host's memory.
+# Sources up to this size are tokenised anew by each process and held in memory.
+# Assumption: that is seconds of work and a small part of a host's memory.
 IN_MEMORY_BYTES = 256 * 2**20
 
 _LAYOUT = "moec token streams 1"
@@ -47,8 +48,8 @@ def open_corpus(
 ) -> tuple[SourceCorpus, ...]:
     """The token streams of each source of `data`; a process reads its files once, whatever happens to them later.
 
-    A source larger than `in_memory_bytes` is tokenised once into a folder of `cache_dir` that is named after the content of the
-    files, and mapped into memory; without a `cache_dir` everything is held in memory.
+    A source larger than `in_memory_bytes` is tokenised once into a folder of `cache_dir` that is named after the
+    content of the files, and mapped into memory; without a `cache_dir` everything is held in memory.
     Errors: DataError if a file cannot be used, or a source has no text or too few documents for the split.
     """
     tokenizer = open_tokenizer(data.tokenizer, data.vocab_size)
@@ -147,15 +148,14 @@ def _write_streams(
     held_out = held_out_mask(hashes, data.split)
     dtype = token_dtype(tokenizer.vocab_size)
     writers = [StreamWriter(output, dtype, tokenizer.end_of_document) for output in outputs]
-    documents = zip(held_out.tolist(), _documents(files, data), strict=True)
-    try:
-        while chunk := list(islice(documents, _DOCUMENTS_AT_ONCE)):
-            for (part, _), ids in zip(chunk, tokenizer.encode_many([text for _, text in chunk]), strict=True):
-                writers[part].append(ids)
-    except ValueError as error:
-        raise DataError(
-            f"The files of {source!r} changed while they were read ({error}). Run again when they are at rest."
-        ) from error
+    documents = _documents(files, data)
+    for first in range(0, hashes.size, _DOCUMENTS_AT_ONCE):
+        parts = held_out[first : first + _DOCUMENTS_AT_ONCE]
+        texts = list(islice(documents, len(parts)))
+        if len(texts) < len(parts):
+            raise DataError(f"The files of {source!r} changed while they were read. Run again when they are at rest.")
+        for part, ids in zip(parts, tokenizer.encode_many(texts), strict=True):
+            writers[int(part)].append(ids)
     return writers[0].starts, writers[1].starts
 
 

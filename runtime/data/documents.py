@@ -1,4 +1,4 @@
-"""The documents in a file: text files, JSON Lines, Parquet, each also behind gzip where it is a stream of lines or text."""
+"""The documents in a file: text and JSON Lines, either also behind gzip, and Parquet."""
 
 from __future__ import annotations
 
@@ -84,15 +84,11 @@ def _text_of_record(line: bytes, place: str, text_field: str) -> str:
     text = record[text_field]
     if not isinstance(text, str):
         raise DataError(f"{place}: the field {text_field!r} is a {type(text).__name__}. It must be a string.")
-    if any("\ud800" <= character <= "\udfff" for character in _non_ascii(text)):
-        raise DataError(
-            f"{place}: the text has half of a surrogate pair, which is no character. Correct or drop the record."
-        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place}: the text is not Unicode ({error}). Correct or drop the record.") from error
     return text
-
-
-def _non_ascii(text: str) -> str:
-    return "" if text.isascii() else text
 
 
 def _read_parquet(path: Path, text_field: str) -> Iterator[str]:
@@ -108,7 +104,8 @@ def _read_parquet(path: Path, text_field: str) -> Iterator[str]:
             columns = file.schema_arrow.names
             if text_field not in columns:
                 raise DataError(
-                    f"{path} has no column {text_field!r}; its columns: {', '.join(columns)}. Set text_field to the one with the text."
+                    f"{path} has no column {text_field!r}; its columns: {', '.join(columns)}. "
+                    "Set text_field to the one with the text."
                 )
             first = 0
             for batch in file.iter_batches(columns=[text_field]):

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from moec.runtime.batch import Batch
 
-# Batches in the making while a step runs. Assumption: making one takes less time than a step; the second evens out jitter.
+# Batches in the making while a step runs.
+# Assumption: making one takes less time than a step; the second evens out jitter.
 _AHEAD = 2
 
 BatchMaker = Callable[[int], Batch]

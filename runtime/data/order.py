@@ -1,7 +1,7 @@
 """The one rule of order: from a sample's number to its source and row, without state.
 
-The n-th sample of a run is the same on any number of hosts and after any restart, because it depends on n, the seed and the
-number of rows alone.
+The n-th sample of a run is the same on any number of hosts and after any restart, because it depends on n, the seed and
+the number of rows alone.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _ROUNDS = 8
 class Interleave:
     """A short schedule of sources that repeats for ever.
 
-    Shapes: `source`, `rank` [period]: the sample at a place of the schedule comes from that source, and is its rank-th there;
-    `per_period` [sources].
+    Shapes: `source`, `rank` [period]: the sample at a place of the schedule comes from that source and is its rank-th
+    there; `per_period` [sources].
     """
 
     source: np.ndarray
@@ -31,14 +31,17 @@ class Interleave:
     per_period: np.ndarray
 
     def locate(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The source of each sample, and its number among the samples of that source. Shapes: [n] in, [n] and [n] out."""
+        """The source of each sample, and its number among the samples of that source. Shapes: [n] -> [n], [n]."""
         period, place = np.divmod(samples, len(self.source))
         source = self.source[place]
         return source, period * self.per_period[source] + self.rank[place]
 
 
 def interleave(weights: tuple[float, ...]) -> Interleave:
-    """The schedule in which at every moment each source is within one sample of its share. Errors: DataError for a share below 0.01 %."""
+    """The schedule that at every place takes the source that is furthest behind its share.
+
+    Errors: DataError for a share so small that it rounds to nothing.
+    """
     quotas = _quotas(np.array(weights, np.float64))
     period = int(quotas.sum())
     counts = np.zeros_like(quotas)
@@ -65,7 +68,7 @@ def _quotas(weights: np.ndarray) -> np.ndarray:
 
 
 def shuffled_rows(numbers: np.ndarray, n_rows: int, seed: int, source: int) -> np.ndarray:
-    """The row of each of a source's samples: every epoch of `n_rows` samples is a new permutation of the rows. Shapes: [n]."""
+    """The row of each sample of a source: each epoch of `n_rows` samples is a new permutation. Shapes: [n] -> [n]."""
     epochs, places = np.divmod(numbers, n_rows)
     keys = np.full(len(numbers), seed % 2**64, np.uint64)
     for part in (np.full(len(numbers), source), epochs):
@@ -77,7 +80,7 @@ def permute(places: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
     """Where each place below `size` goes under the permutation that its key stands for. Shapes: [n], [n] -> [n], int64.
 
     A Feistel network over the next even power of two; results outside are sent on until they fall inside.
-    Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking and generalised Feistel methods.
+    Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking over a Feistel network.
     """
     half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
     moved = _feistel(places.astype(np.uint64), half_bits, keys)
@@ -96,7 +99,7 @@ def _feistel(values: np.ndarray, half_bits: int, keys: np.ndarray) -> np.ndarray
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """A 64-bit hash of each value. Source: splitmix64, Steele, Lea and Flood 2014, with Stafford's variant 13 of its constants."""
+    """A 64-bit hash of each value. Source: splitmix64 (Steele, Lea and Flood 2014; Stafford's mixer 13)."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

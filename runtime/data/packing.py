@@ -12,10 +12,10 @@ PACKINGS = ("documents", "concatenate")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Pieces of a stream, grouped by the row that they lie in; each input position of the stream is in exactly one piece.
+    """Pieces of a stream, grouped by the row that they lie in; each input of the stream is in exactly one piece.
 
-    Shapes: `first_piece` [rows + 1]: row r has the pieces first_piece[r] to first_piece[r + 1]; `starts`, `lengths` [pieces]:
-    where a piece is in the stream. In a row its pieces stand one after the other from the left. All int64.
+    Shapes: `first_piece` [rows + 1]: row r has the pieces first_piece[r] to first_piece[r + 1]; `starts`, `lengths`
+    [pieces]: where a piece is in the stream. In a row its pieces stand one after the other from the left. All int64.
     """
 
     first_piece: np.ndarray
@@ -36,8 +36,8 @@ def pack(stream: TokenStream, seq_len: int, packing: str) -> Rows:
     """Rows of at most `seq_len` tokens.
 
     `concatenate`: the stream is cut every `seq_len` tokens, and documents run on from row to row.
-    `documents`: a document is cut into pieces of `seq_len`; what is left over is packed, the longest first, each into the fullest
-    row that has room (best-fit decreasing). Source: Ding et al. 2024, arXiv 2404.10830, section 3.
+    `documents`: a document is cut into pieces of `seq_len`; what is left over is packed, the longest first, each into
+    the fullest row that has room (best-fit decreasing). Source: Ding et al. 2024, arXiv 2404.10830 (Best-fit Packing).
     """
     if packing == "concatenate":
         starts = np.arange(0, stream.n_targets, seq_len, dtype=np.int64)
@@ -67,7 +67,7 @@ def _cut(stream: TokenStream, seq_len: int) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def _best_fit(lengths: np.ndarray, seq_len: int) -> list[list[int]]:
-    """Rows of piece numbers. The set bits of `open_spaces` are the spaces of which some row has exactly that much left."""
+    """Rows of piece numbers. Bit n of `open_spaces` is set while some row has a space of n left."""
     rows: list[list[int]] = []
     rows_with_space: list[list[int]] = [[] for _ in range(seq_len)]
     open_spaces = 0

@@ -39,7 +39,7 @@ def gather(packed: tuple[PackedStream, ...], source: np.ndarray, row: np.ndarray
 def _indices(
     rows: Rows, chosen: np.ndarray, places: np.ndarray, seq_len: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For every token of the chosen rows: its index in the stream, its index in the flat batch, its position, its segment."""
+    """For each token of the chosen rows: its index in the stream and in the flat batch, its position, its segment."""
     pieces, rank, place = _pieces_of(rows, chosen, places)
     lengths = rows.lengths[pieces]
     before = np.cumsum(lengths) - lengths

@@ -45,7 +45,8 @@ def source_files(source: str) -> tuple[Path, ...]:
     files = tuple(sorted(path for path in found if path.is_file()))
     if not files:
         raise DataError(
-            f"The source {source!r} matches no file in {Path.cwd()}. Correct the path or the glob, or run from another folder."
+            f"The source {source!r} matches no file in {Path.cwd()}. "
+            "Correct the path or the glob, or run from another folder."
         )
     return files
 
@@ -55,7 +56,8 @@ def _stdlib_files() -> tuple[Path, ...]:
     files = tuple(sorted(path for path in root.rglob("*.py") if _is_kept(path.relative_to(root))))
     if not files:
         raise DataError(
-            f"This Python has no source files of its standard library under {root}. Name text files as the source instead."
+            f"This Python has no source files of its standard library under {root}. "
+            "Name text files as the source instead."
         )
     return files
 

@@ -14,9 +14,9 @@ import numpy as np
 class TokenStream:
     """Documents one after the other, an end-of-document token before the first and after each.
 
-    Shapes: `tokens` [targets + 1], an unsigned integer type; `starts` [documents + 1], int64: the inputs of document i are
-    tokens[starts[i] : starts[i + 1]], its targets the same one place further. So each token of a document and its end is a
-    target exactly once, and the input before a document's first token is an end of document.
+    Shapes: `tokens` [targets + 1], an unsigned integer type; `starts` [documents + 1], int64: the inputs of document i
+    are tokens[starts[i] : starts[i + 1]], its targets the same one place further. So each token of a document and its
+    end is a target exactly once, and the input before a document's first token is an end of document.
     """
 
     tokens: np.ndarray

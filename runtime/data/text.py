@@ -1,7 +1,7 @@
 """Text to batches: what a program says about its data, and the batches of any step of its training and evaluation.
 
-The order has no state: the batch of step n follows from n alone, so a resumed run reads on exactly where it stopped, on any
-number of hosts. Reading, splitting and tokenising is in corpus.py, packing in packing.py, the order in order.py.
+The order has no state: the batch of step n follows from n alone, so a resumed run reads on exactly where it stopped, on
+any number of hosts. Reading, splitting and tokenising is in corpus.py, packing in packing.py, the order in order.py.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from moec.runtime.batch import Batch
 from moec.runtime.data.corpus import open_corpus
 from moec.runtime.data.documents import FORMATS
 from moec.runtime.data.errors import DataError
 from moec.runtime.data.loading import Batches, load
-from moec.runtime.data.order import Interleave, interleave, shuffled_rows
+from moec.runtime.data.order import interleave
 from moec.runtime.data.packing import PACKINGS, pack
-from moec.runtime.data.rows import PackedStream, gather
+from moec.runtime.data.rows import PackedStream
+from moec.runtime.data.selection import TrainSelection, select_held_out
 from moec.runtime.data.streams import token_counts
 from moec.runtime.data.tokenizers import Tokenizer, open_tokenizer
 from moec.runtime.program import Training
@@ -29,10 +29,10 @@ from moec.runtime.program import Training
 class TextData:
     """The text that a model learns from.
 
-    `sources`: "python_stdlib", a path or a glob each, mixed row by row in the proportion of `mixture`. `format`: auto, text,
-    jsonl or parquet; `text_field` names the field or column of the last two. `tokenizer`: "bytes", a `tokenizers` JSON file or a
-    SentencePiece model. `split`: the fraction of the documents that is held out, chosen by their text alone.
-    `packing`: "documents" keeps documents of a row apart, "concatenate" joins them. `seed` shuffles the rows.
+    `sources`: "python_stdlib", a path or a glob each, mixed row by row in the proportion of `mixture`. `format`: auto,
+    text, jsonl or parquet; `text_field` names the field or column of the last two. `tokenizer`: "bytes", a `tokenizers`
+    JSON file or a SentencePiece model. `split`: the fraction of the documents that is held out, chosen by their text
+    alone. `packing`: "documents" keeps documents of a row apart, "concatenate" joins them. `seed` shuffles the rows.
     Errors: DataError for a value outside of these.
     """
 
@@ -59,7 +59,7 @@ class TextData:
 
 @dataclass(frozen=True, slots=True)
 class CorpusFacts:
-    """How much text there is; `fingerprint` is a hash of the files' content, the split and the tokenizer, and of no path."""
+    """How much text there is. `fingerprint` is a hash of the content, the split and the tokenizer, of no path."""
 
     train_documents: int
     train_tokens: int
@@ -97,11 +97,11 @@ def train_batches(
 ) -> Batches:
     """The batches of the steps from `first_step` (the number of steps done) to the last, made ahead in the background.
 
-    Each process gets its slice of every micro-batch: the slices of all, joined along the second dim, are the global batch.
-    `close()` ends it early. Shapes: numpy arrays [micro_batches, micro_sequences / process_count, S].
+    Each process gets its slice of every micro-batch: the slices of all, joined along the second dim, are the global
+    batch. `close()` ends it early. Shapes: numpy arrays [micro_batches, micro_sequences / process_count, S].
     Errors: DataError if the text cannot be used or a source has fewer training tokens than `seq_len`.
     """
-    _check_share(training.micro_sequences, process_index, process_count)
+    local = _share(training.micro_sequences, process_index, process_count)
     packed = _packed(data, training.seq_len, "train", cache_dir)
     for source, part in zip(data.sources, packed, strict=True):
         if part.stream.n_targets < training.seq_len:
@@ -109,9 +109,8 @@ def train_batches(
                 f"The source {source!r} has {part.stream.n_targets:,} training tokens, fewer than one sequence of "
                 f"seq_len = {training.seq_len:,}. Add text or lower seq_len."
             )
-    schedule = interleave(data.mixture)
-    local = _share(training.micro_sequences, process_index, process_count)
-    return load(lambda step: _train_batch(step, data, training, packed, schedule, local), first_step, training.steps)
+    selection = TrainSelection(packed, interleave(data.mixture), data.seed, training)
+    return load(lambda step: selection.batch(step, local), first_step, training.steps)
 
 
 def eval_batches(
@@ -124,33 +123,27 @@ def eval_batches(
     process_count: int = 1,
     cache_dir: Path | None = None,
 ) -> Batches:
-    """Held-out batches of `sequences` rows, about `tokens` tokens at most (one row at least), the same ones at every call.
+    """Held-out batches of `sequences` rows, at most `tokens` tokens (but one row), the same ones at every call.
 
-    The weights sum to 1 over all the batches, so the sum of the batches' cross-entropies is the held-out loss in nats per token.
-    The last batch is filled up with empty rows. Nothing comes where `split` is 0. Shapes: numpy arrays [sequences / process_count, S].
+    The weights sum to 1 over all the batches: the sum of the batches' cross-entropies is the held-out loss in nats per
+    token. The last batch is filled up with empty rows (segment 0). Nothing comes where `split` is 0.
+    Shapes: numpy arrays [sequences / process_count, S].
     """
-    _check_share(sequences, process_index, process_count)
-    packed = _packed(data, seq_len, "held_out", cache_dir)
-    source, row = _held_out_rows(packed, max(1, tokens // seq_len))
-    n_targets = sum(int(part.row_targets[row[source == number]].sum()) for number, part in enumerate(packed))
-    n_batches = -(-len(row) // sequences)
-    empty = n_batches * sequences - len(row)
-    source_BN = np.pad(source, (0, empty), constant_values=-1).reshape(n_batches, sequences)
-    row_BN = np.pad(row, (0, empty)).reshape(n_batches, sequences)
     local = _share(sequences, process_index, process_count)
-    return load(
-        lambda number: gather(packed, source_BN[number, local], row_BN[number, local], seq_len, 1 / n_targets),
-        0,
-        n_batches,
-    )
+    packed = _packed(data, seq_len, "held_out", cache_dir)
+    selection = select_held_out(packed, seq_len, sequences, at_most_rows=max(1, tokens // seq_len))
+    return load(lambda number: selection.batch(number, local), 0, selection.n_batches)
 
 
 def unigram_loss(data: TextData, *, seq_len: int, tokens: int, cache_dir: Path | None = None) -> float | None:
-    """Nats per token of the best model that knows only how often each token occurs, on the targets that `eval_batches` gives.
+    """Nats per token of the model that knows only how frequent each token is, on the targets that `eval_batches` gives.
 
-    Its frequencies are those of the training split, add-one smoothed: (count + 1) / (total + vocab_size). None where `split` is 0.
+    Its frequencies are those of the training split, add-one smoothed: (count + 1) / (total + vocab_size).
+    None where `split` is 0.
     """
-    trained = sum(token_counts(source.train, data.vocab_size) for source in open_corpus(data, cache_dir))
+    trained = np.zeros(data.vocab_size, np.int64)
+    for source in open_corpus(data, cache_dir):
+        trained += token_counts(source.train, data.vocab_size)
     seen = np.zeros(data.vocab_size, np.int64)
     for batch in eval_batches(data, seq_len, 1, tokens, cache_dir=cache_dir):
         seen += np.bincount(batch.targets_BS[batch.segments_BS > 0], minlength=data.vocab_size)
@@ -158,48 +151,6 @@ def unigram_loss(data: TextData, *, seq_len: int, tokens: int, cache_dir: Path |
         return None
     log_frequencies = np.log((trained + 1) / (trained.sum() + data.vocab_size))
     return float(-(seen @ log_frequencies) / seen.sum())
-
-
-def _train_batch(
-    step: int,
-    data: TextData,
-    training: Training,
-    packed: tuple[PackedStream, ...],
-    schedule: Interleave,
-    local: slice,
-) -> Batch:
-    """The process's part of one step's batch; its weights know the targets of the whole step."""
-    shape = (training.micro_batches, training.micro_sequences)
-    n_samples = training.micro_batches * training.micro_sequences
-    source, number = schedule.locate(step * n_samples + np.arange(n_samples))
-    row = np.zeros_like(number)
-    n_targets = 0
-    for index, part in enumerate(packed):
-        chosen = source == index
-        row[chosen] = shuffled_rows(number[chosen], part.rows.n_rows, data.seed, index)
-        n_targets += int(part.row_targets[row[chosen]].sum())
-    local_source, local_row = (array.reshape(shape)[:, local] for array in (source, row))
-    weight = training.micro_batches / n_targets
-    batch = gather(packed, local_source.ravel(), local_row.ravel(), training.seq_len, weight)
-    return _reshape(batch, (*local_row.shape, training.seq_len))
-
-
-def _reshape(batch: Batch, shape: tuple[int, ...]) -> Batch:
-    return Batch(
-        tokens_BS=batch.tokens_BS.reshape(shape),
-        targets_BS=batch.targets_BS.reshape(shape),
-        positions_BS=batch.positions_BS.reshape(shape),
-        segments_BS=batch.segments_BS.reshape(shape),
-        weights_BS=batch.weights_BS.reshape(shape),
-    )
-
-
-def _held_out_rows(packed: tuple[PackedStream, ...], at_most: int) -> tuple[np.ndarray, np.ndarray]:
-    """A fixed sample of the held-out rows of all sources: the source and the row of each. Independent of any seed."""
-    source = np.repeat(np.arange(len(packed)), [part.rows.n_rows for part in packed])
-    row = np.concatenate([np.arange(part.rows.n_rows) for part in packed])
-    order = shuffled_rows(np.arange(min(at_most, len(row))), max(1, len(row)), seed=0, source=0)
-    return source[order], row[order]
 
 
 @lru_cache(maxsize=4)
@@ -213,10 +164,8 @@ def _packed(
 
 
 def _share(sequences: int, process_index: int, process_count: int) -> slice:
-    size = sequences // process_count
-    return slice(process_index * size, (process_index + 1) * size)
-
-
-def _check_share(sequences: int, process_index: int, process_count: int) -> None:
+    """The sequences of one process; that they divide evenly is the compiler's promise."""
     if sequences % process_count or not 0 <= process_index < process_count:
         raise ValueError(f"process {process_index} of {process_count} has no whole share of {sequences} sequences")
+    size = sequences // process_count
+    return slice(process_index * size, (process_index + 1) * size)

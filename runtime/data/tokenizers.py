@@ -13,7 +13,7 @@ from moec.runtime.data.errors import DataError
 BYTES = "bytes"
 
 # Names of the token that ends a document, the first that a tokenizer knows is taken.
-# Source: the tokenizer files of GPT-2/OLMo, Llama 3, Llama 2/T5/Mixtral, Gemma, DeepSeek, and BERT's as the last resort.
+# Source: the tokenizer files of GPT-2 and OLMo, Llama 3, Llama 2, T5 and Mixtral, Gemma, DeepSeek, BERT.
 _END_NAMES = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>", "[SEP]")
 
 
@@ -52,8 +52,8 @@ def open_tokenizer(name: str, vocab_size: int) -> Tokenizer:
     tokenizer = _open(name)
     if tokenizer.vocab_size > vocab_size:
         raise DataError(
-            f"The tokenizer {name!r} has {tokenizer.vocab_size:,} token ids and the model's vocab_size is {vocab_size:,}. "
-            f"Set vocab_size to at least {tokenizer.vocab_size}."
+            f"The tokenizer {name!r} has {tokenizer.vocab_size:,} token ids and the model's vocab_size is "
+            f"{vocab_size:,}. Set vocab_size to at least {tokenizer.vocab_size}."
         )
     return tokenizer
 
