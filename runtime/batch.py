@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 
@@ -15,7 +15,8 @@ class Batch:
     Shapes: all [B, S]. `targets_BS` is the next token; `positions_BS` counts from 0 in each document; `segments_BS` numbers the
     documents of a row from 1, 0 is padding: tokens of different segments never see each other. `weights_BS` (float32) weighs each
     target in the loss: 0 for padding; they sum to 1 over the micro-batches of a step, averaged, so that the mean of the
-    micro-batches' losses is the mean over all the tokens of the step.
+    micro-batches' losses is the mean over all the tokens of the step. `dropless` lets experts take every token whatever their
+    capacity, as generation does.
     """
 
     tokens_BS: jax.Array
@@ -23,6 +24,7 @@ class Batch:
     positions_BS: jax.Array
     segments_BS: jax.Array
     weights_BS: jax.Array
+    dropless: bool = field(default=False, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass

@@ -39,10 +39,21 @@ def make_mesh(shape: MeshShape, devices: list[jax.Device] | None = None) -> Mesh
     return jax.make_mesh(shape.sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=chosen)
 
 
+def is_sharded() -> bool:
+    """Whether a mesh of more than one device is in use (`jax.set_mesh`)."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return not mesh.empty and mesh.size > 1
+
+
+def axis_size(name: str) -> int:
+    """The size of one mesh axis in use; 1 where no mesh is in use."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else int(mesh.shape[name])
+
+
 def constrain(array: jax.Array, spec: PartitionSpec) -> jax.Array:
     """`array` with its sharding pinned to `spec` on the mesh in use; the same array where no mesh or one device is in use."""
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
+    if not is_sharded():
         return array
     return jax.lax.with_sharding_constraint(array, spec)
 

@@ -1,0 +1,132 @@
+"""Tokens to the slots of experts and back, for groups of tokens that never leave their device.
+
+An expert has `capacity` slots in each group. First choices of all tokens of the group take slots before second choices do, in
+token order (as in GShard, Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1); a choice that finds no slot is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+from jax import numpy as jnp
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Who sits where, for T tokens with K choices in R = experts x groups x capacity slots; rows of x are the tokens.
+
+    Shapes: `token_of_slot_R` (T where a slot is empty), `choice_of_slot_R` (index into the T x K choices, T·K where empty),
+    `slot_of_choice_TK` (R where a choice was dropped). Slots are ordered by expert, then group.
+    """
+
+    token_of_slot_R: jax.Array
+    choice_of_slot_R: jax.Array
+    slot_of_choice_TK: jax.Array
+
+    @property
+    def kept_TK(self) -> jax.Array:
+        """Whether a choice has a slot."""
+        return self.slot_of_choice_TK < self.token_of_slot_R.shape[0]
+
+
+def assign_slots(experts_GSK: jax.Array, n_experts: int, capacity: int) -> Slots:
+    """The slots of all choices; an expert id of `n_experts` asks for none.
+
+    Shapes: experts [G, S, K] for G groups of S tokens.
+    """
+    groups, tokens, top_k = experts_GSK.shape
+    by_choice_GJ = jnp.swapaxes(experts_GSK, 1, 2).reshape(groups, top_k * tokens)
+    order_GJ = jnp.argsort(by_choice_GJ, axis=1, stable=True)
+    rank_GJ = jnp.argsort(order_GJ, axis=1)
+    counts_GE = jnp.sum(by_choice_GJ[:, :, None] == jnp.arange(n_experts), axis=1, dtype=jnp.int32)
+    starts_GE = jnp.cumsum(counts_GE, axis=1) - counts_GE
+
+    place_GEC = starts_GE[:, :, None] + jnp.arange(capacity)
+    taken_GEC = jnp.arange(capacity) < counts_GE[:, :, None]
+    flat_GJ = jnp.minimum(place_GEC, top_k * tokens - 1).reshape(groups, n_experts * capacity)
+    choice_GEC = jnp.take_along_axis(order_GJ, flat_GJ, axis=1).reshape(groups, n_experts, capacity)
+    group_G11 = jnp.arange(groups)[:, None, None]
+    token_GEC = group_G11 * tokens + choice_GEC % tokens
+    n_tokens = groups * tokens
+    token_GEC = jnp.where(taken_GEC, token_GEC, n_tokens)
+    choice_GEC = jnp.where(taken_GEC, token_GEC * top_k + choice_GEC // tokens, n_tokens * top_k)
+
+    asked_GJ = jnp.minimum(by_choice_GJ, n_experts - 1)
+    position_GJ = rank_GJ - jnp.take_along_axis(starts_GE, asked_GJ, axis=1)
+    slot_GJ = (asked_GJ * groups + jnp.arange(groups)[:, None]) * capacity + position_GJ
+    kept_GJ = (by_choice_GJ < n_experts) & (position_GJ < capacity)
+    slot_GKS = jnp.where(kept_GJ, slot_GJ, n_experts * groups * capacity).reshape(groups, top_k, tokens)
+    return Slots(
+        token_of_slot_R=jnp.swapaxes(token_GEC, 0, 1).reshape(-1),
+        choice_of_slot_R=jnp.swapaxes(choice_GEC, 0, 1).reshape(-1),
+        slot_of_choice_TK=jnp.swapaxes(slot_GKS, 1, 2).reshape(n_tokens, top_k),
+    )
+
+
+def _rows(x_TD: jax.Array, index: jax.Array) -> jax.Array:
+    """Rows of `x`; an index behind the last row gives zeros."""
+    return jnp.take(x_TD, index, axis=0, mode="fill", fill_value=0)
+
+
+@jax.custom_vjp
+def to_slots(x_TD: jax.Array, slots: Slots) -> jax.Array:
+    """The tokens in their slots [R, D], zeros in empty ones. Both directions of the gradient are gathers."""
+    return _rows(x_TD, slots.token_of_slot_R)
+
+
+def _to_slots_forward(x_TD: jax.Array, slots: Slots) -> tuple[jax.Array, Slots]:
+    return to_slots(x_TD, slots), slots
+
+
+def _to_slots_backward(slots: Slots, gradient_RD: jax.Array) -> tuple[jax.Array, None]:
+    per_choice_TKD = _rows(gradient_RD, slots.slot_of_choice_TK)
+    return jnp.sum(per_choice_TKD.astype(jnp.float32), axis=1).astype(gradient_RD.dtype), None
+
+
+to_slots.defvjp(_to_slots_forward, _to_slots_backward)
+
+
+@jax.custom_vjp
+def from_slots(y_RD: jax.Array, weights_TK: jax.Array, slots: Slots) -> jax.Array:
+    """The weighted sum of each token's slots [T, D], added up in float32; dropped choices give nothing."""
+    per_choice_TKD = _rows(y_RD, slots.slot_of_choice_TK)
+    return jnp.sum(weights_TK[..., None] * per_choice_TKD.astype(jnp.float32), axis=1).astype(y_RD.dtype)
+
+
+def _from_slots_forward(
+    y_RD: jax.Array, weights_TK: jax.Array, slots: Slots
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Slots]]:
+    return from_slots(y_RD, weights_TK, slots), (y_RD, weights_TK, slots)
+
+
+def _from_slots_backward(
+    kept: tuple[jax.Array, jax.Array, Slots], gradient_TD: jax.Array
+) -> tuple[jax.Array, jax.Array, None]:
+    y_RD, weights_TK, slots = kept
+    weight_R = jnp.take(weights_TK.reshape(-1), slots.choice_of_slot_R, mode="fill", fill_value=0)
+    to_y_RD = weight_R[:, None] * _rows(gradient_TD, slots.token_of_slot_R).astype(jnp.float32)
+    per_choice_TKD = _rows(y_RD, slots.slot_of_choice_TK).astype(jnp.float32)
+    to_weights_TK = jnp.sum(per_choice_TKD * gradient_TD.astype(jnp.float32)[:, None], axis=-1)
+    return to_y_RD.astype(y_RD.dtype), to_weights_TK, None
+
+
+from_slots.defvjp(_from_slots_forward, _from_slots_backward)
+
+
+def to_slots_onehot(x_TD: jax.Array, slots: Slots) -> jax.Array:
+    """`to_slots` as one matmul with a matrix of zeros and ones: exact and slow."""
+    return jnp.einsum("rt,td->rd", _seats(slots, x_TD.shape[0]).astype(x_TD.dtype), x_TD)
+
+
+def from_slots_onehot(y_RD: jax.Array, weights_TK: jax.Array, slots: Slots) -> jax.Array:
+    """`from_slots` as one matmul with a matrix of weights."""
+    tokens, _ = weights_TK.shape
+    weight_R = jnp.take(weights_TK.reshape(-1), slots.choice_of_slot_R, mode="fill", fill_value=0)
+    mixing_RT = weight_R[:, None] * _seats(slots, tokens)
+    return jnp.einsum("rt,rd->td", mixing_RT, y_RD.astype(jnp.float32)).astype(y_RD.dtype)
+
+
+def _seats(slots: Slots, tokens: int) -> jax.Array:
+    return jax.nn.one_hot(slots.token_of_slot_R, tokens, dtype=jnp.float32)

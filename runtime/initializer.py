@@ -1,0 +1,121 @@
+"""Makes the weights of a model: the numbers, the sharding and whether the optimizer decays them, in one place each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import jax
+from flax import nnx
+from jax import numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+if TYPE_CHECKING:
+    from moec.runtime.program import Program
+
+
+class RouterBias(nnx.Variable[jax.Array]):
+    """State that no gradient trains: it is added to router scores for the choice and nudged after each step."""
+
+
+class Initializer:
+    """Makes the weights of one layer, or of what stands around the layers (layer 0).
+
+    The numbers of a weight depend on the seed, the number of its layer and how many weights that layer made before it:
+    never on the mesh, and not on whether the layers are unrolled or stacked.
+    """
+
+    def __init__(self, seed: int | jax.Array) -> None:
+        self._root = jax.random.key(seed)
+        self._first: int | jax.Array = 0
+        self._layer: int | jax.Array = 0
+        self._made = 0
+
+    def normal(
+        self, shape: tuple[int, ...], spec: PartitionSpec, *, std: float, dtype: str = "float32", decay: bool = True
+    ) -> nnx.Param[jax.Array]:
+        """A trained weight, normally distributed with standard deviation `std`; drawn in float32, then rounded."""
+        key = jax.random.fold_in(jax.random.fold_in(self._root, self._layer), self._made)
+        self._made += 1
+        drawn = std * jax.random.normal(key, shape, jnp.float32)
+        return nnx.Param(drawn.astype(dtype), spec=spec, decay=decay)
+
+    def ones(
+        self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32", decay: bool = False
+    ) -> nnx.Param[jax.Array]:
+        """A trained weight that starts at one; by default not decayed, as is right for a norm's scale."""
+        self._made += 1
+        return nnx.Param(jnp.ones(shape, dtype), spec=spec, decay=decay)
+
+    def zeros(
+        self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32", decay: bool = False
+    ) -> nnx.Param[jax.Array]:
+        """A trained weight that starts at zero; by default not decayed, as is right for a bias."""
+        self._made += 1
+        return nnx.Param(jnp.zeros(shape, dtype), spec=spec, decay=decay)
+
+    def state(self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32") -> RouterBias:
+        """A bias of the router that starts at zero and is no parameter: see `optimizers.nudge_router_biases`."""
+        self._made += 1
+        return RouterBias(jnp.zeros(shape, dtype), spec=spec)
+
+    def layer(self, number: int) -> Initializer:
+        """The initializer of layer `number`; layers count from 1, inside a stacked period from 1 in each."""
+        return self._moved(first=self._first, layer=self._first + number)
+
+    def stacked(
+        self, period: Callable[[Initializer], nnx.Module], *, repeats: int, layers: int, first: int
+    ) -> nnx.Module:
+        """`repeats` copies of a period of `layers` layers as one module, layer `first` the first; weights are [repeats, …].
+
+        Each slice has the numbers that the unrolled layer would have. The leading dim is not sharded.
+        """
+        graph = nnx.graphdef(nnx.eval_shape(lambda: period(self._moved(first=0, layer=0))))
+
+        def weights_of(repeat: jax.Array) -> nnx.State:
+            return nnx.state(period(self._moved(first=first - 1 + layers * repeat, layer=0)))
+
+        stacked = jax.vmap(weights_of)(jnp.arange(repeats))
+        return nnx.merge(graph, jax.tree.map(_with_leading_dim, stacked, is_leaf=_is_variable))
+
+    def _moved(self, *, first: int | jax.Array, layer: int | jax.Array) -> Initializer:
+        moved = object.__new__(Initializer)
+        moved._root, moved._first, moved._layer, moved._made = self._root, first, layer, 0
+        return moved
+
+
+def abstract_state(model: Callable[[Initializer], nnx.Module], seed: int) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    """The graph of the model, its trained weights and its other state, as shapes and dtypes: nothing is computed."""
+    graph, weights, other = nnx.split(nnx.eval_shape(lambda: model(Initializer(seed))), nnx.Param, ...)
+    return graph, weights, other
+
+
+def shardings(state: nnx.State, mesh: Mesh) -> nnx.State:
+    """A NamedSharding on `mesh` in the place of every array, from the spec that it was made with."""
+
+    def sharding(variable: nnx.Variable[jax.Array]) -> nnx.Variable[jax.Array]:
+        return variable.replace(NamedSharding(mesh, variable.get_metadata("spec")))
+
+    return jax.tree.map(sharding, state, is_leaf=_is_variable)
+
+
+def init_sharded(program: Program, mesh: Mesh) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+    """The graph, the trained weights and the other state of the program's model, each device making its own shards."""
+    seed = program.training.seed
+    graph, weights, other = abstract_state(program.model, seed)
+
+    def make() -> tuple[nnx.State, nnx.State]:
+        _, made_weights, made_other = nnx.split(program.model(Initializer(seed)), nnx.Param, ...)
+        return made_weights, made_other
+
+    with jax.set_mesh(mesh):
+        made = jax.jit(make, out_shardings=(shardings(weights, mesh), shardings(other, mesh)))()
+    return graph, *made
+
+
+def _is_variable(node: object) -> bool:
+    return isinstance(node, nnx.Variable)
+
+
+def _with_leading_dim(variable: nnx.Variable[jax.Array]) -> nnx.Variable[jax.Array]:
+    return variable.replace(spec=PartitionSpec(None, *variable.get_metadata("spec")))

@@ -1,0 +1,167 @@
+"""Runs the blocks of a model: one after the other, or as a loop over stacked weights; with or without rematerialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+from flax import nnx
+from jax import numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from moec.runtime.attention import KeyValues
+from moec.runtime.batch import Batch, RouterReport
+
+Remat = Literal["none", "full", "save_dots", "names"]
+
+SAVEABLE = (
+    "layer_input",
+    "query",
+    "key",
+    "value",
+    "attention_output",
+    "ffn_hidden",
+    "expert_input",
+    "expert_hidden",
+    "expert_output",
+)
+"""The activations that remat policy `names` can keep or move to the host."""
+
+
+class BlockOutput(NamedTuple):
+    """What one block gives: the residual stream, its cache in generation, its router's report if it has experts."""
+
+    x_BSD: jax.Array
+    cache: KeyValues | None
+    router: RouterReport | None
+
+
+class LayersOutput(NamedTuple):
+    """What a run of blocks gives. The reports are stacked [L_moe, …], None without experts.
+
+    `caches` has one entry per block; after `scan_layers` one per block of the period, stacked over the repeats.
+    """
+
+    x_BSD: jax.Array
+    caches: tuple[KeyValues, ...] | None
+    routers: RouterReport | None
+
+
+class ModelOutput(NamedTuple):
+    """What a model gives: hidden states after the last norm, caches, the routers' reports [L_moe, …]."""
+
+    hidden_BSD: jax.Array
+    caches: tuple[KeyValues, ...] | None
+    routers: RouterReport | None
+
+
+def run_layers(
+    blocks: Sequence[nnx.Module],
+    x_BSD: jax.Array,
+    batch: Batch,
+    caches: tuple[KeyValues, ...] | None,
+    *,
+    remat: Remat = "none",
+    save: tuple[str, ...] = (),
+    offload: tuple[str, ...] = (),
+) -> LayersOutput:
+    """The blocks one after the other; `remat` is applied to each block by itself."""
+    new_caches: list[KeyValues] = []
+    reports: list[RouterReport] = []
+    for index, block in enumerate(blocks):
+        run = _rematerialised(block, remat, save, offload)
+        x_BSD, cache, report = run(x_BSD, batch, None if caches is None else caches[index])
+        new_caches += [] if cache is None else [cache]
+        reports += [] if report is None else [report]
+    return LayersOutput(x_BSD, tuple(new_caches) if caches is not None else None, _stacked(reports))
+
+
+def scan_layers(
+    periods: nnx.Module,
+    x_BSD: jax.Array,
+    batch: Batch,
+    caches: tuple[KeyValues, ...] | None,
+    *,
+    head: Sequence[nnx.Module] = (),
+    remat: Remat = "none",
+    save: tuple[str, ...] = (),
+    offload: tuple[str, ...] = (),
+) -> LayersOutput:
+    """The `head` blocks one after the other, then the stacked periods in a loop; `remat` is applied to each period.
+
+    `caches` has one entry per head block, then one per block of the period, stacked over the repeats.
+    """
+    n_head = len(head)
+    head_caches = None if caches is None else caches[:n_head]
+    first = run_layers(head, x_BSD, batch, head_caches, remat=remat, save=save, offload=offload)
+    graph, weights = nnx.split(periods)
+
+    def step(x: jax.Array, sliced: tuple[nnx.State, Any]) -> tuple[jax.Array, tuple[Any, RouterReport | None]]:
+        output = nnx.merge(graph, sliced[0])(x, batch, sliced[1])
+        return output[0], (output[1], output[2])
+
+    body = _checkpointed(step, remat, save, offload)
+    period_caches = None if caches is None else caches[n_head:]
+    x_BSD, (new_caches, reports) = jax.lax.scan(body, first.x_BSD, (weights, period_caches))
+    routers = None if reports is None else jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), reports)
+    return LayersOutput(
+        x_BSD,
+        None if caches is None else (*(first.caches or ()), *new_caches),
+        _joined(first.routers, routers),
+    )
+
+
+def _rematerialised(
+    block: nnx.Module, remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]
+) -> Callable[[jax.Array, Batch, KeyValues | None], BlockOutput]:
+    if remat == "none":
+        return block  # type: ignore[return-value]
+    graph, weights = nnx.split(block)
+
+    def run(weights: nnx.State, x: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
+        return nnx.merge(graph, weights)(checkpoint_name(x, "layer_input"), batch, cache)
+
+    checkpointed = _checkpointed(run, remat, save, offload)
+    return lambda x, batch, cache: checkpointed(weights, x, batch, cache)
+
+
+def _checkpointed(
+    function: Callable[..., Any], remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]
+) -> Callable[..., Any]:
+    if remat == "none":
+        return function
+    return jax.checkpoint(function, policy=remat_policy(remat, save, offload))
+
+
+def remat_policy(remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]) -> Callable[..., Any] | None:
+    """What a rematerialised block keeps for the backward pass.
+
+    `full` keeps its input alone, `save_dots` also the results of matmuls without batch dims, `names` what `save` names
+    on the device and what `offload` names in host memory. Errors: ValueError for a name that no activation has.
+    """
+    unknown = sorted({*save, *offload} - {*SAVEABLE})
+    if unknown:
+        raise ValueError(f"no activation is named {', '.join(unknown)}; there are {', '.join(SAVEABLE)}")
+    policies = jax.checkpoint_policies
+    if remat == "full":
+        return None
+    if remat == "save_dots":
+        return policies.dots_with_no_batch_dims_saveable
+    if not offload:
+        return policies.save_only_these_names(*save)
+    return policies.save_and_offload_only_these_names(
+        names_which_can_be_saved=list(save),
+        names_which_can_be_offloaded=list(offload),
+        offload_src="device",
+        offload_dst="pinned_host",
+    )
+
+
+def _stacked(reports: list[RouterReport]) -> RouterReport | None:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports) if reports else None
+
+
+def _joined(first: RouterReport | None, rest: RouterReport | None) -> RouterReport | None:
+    if first is None or rest is None:
+        return first if rest is None else rest
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)
