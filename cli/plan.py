@@ -1,0 +1,57 @@
+"""`moec plan`: every derived number, with its formula and where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moec.cli.command import OK, Command
+from moec.cli.specs import add_run, add_spec, read_plans
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from moec.compiler.plan import Plan
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_spec(parser)
+    add_run(parser)
+    parser.add_argument("--format", choices=("text", "json", "markdown"), default="text", help="default: text")
+
+
+def _run(arguments: Namespace) -> int:
+    plans = read_plans(arguments.spec, arguments.run)
+    print(_rendered(arguments.format, plans).rstrip("\n"))
+    return OK
+
+
+def _rendered(form: str, plans: tuple[Plan, ...]) -> str:
+    """The plans one after the other, then side by side; as JSON one object with a member per run."""
+    if form == "json":
+        import json
+
+        from moec.compiler.report.as_json import plan_object
+
+        return json.dumps({plan.run.name: plan_object(plan) for plan in plans}, indent=2, ensure_ascii=False)
+    from moec.compiler.report.compare import compare
+    from moec.compiler.report.markdown import plan_markdown
+    from moec.compiler.report.text import plan_text
+
+    render = plan_markdown if form == "markdown" else plan_text
+    parts = [render(plan) for plan in plans]
+    if len(plans) > 1:
+        parts.append(compare(plans))
+    return "\n".join(parts)
+
+
+COMMAND = Command(
+    "plan",
+    "print every derived number with its formula",
+    (
+        "moec plan tiny.moe",
+        "moec plan tiny.moe --run baseline",
+        "moec plan tiny.moe --format json   # {run: {…}}",
+    ),
+    _add_arguments,
+    _run,
+)

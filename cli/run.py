@@ -1,0 +1,154 @@
+"""`moec run`: compile, train, and for a study compare."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from moec.cli import compile as compile_command
+from moec.cli.command import DIAGNOSED, OK, Command, Failure
+from moec.cli.specs import add_spec, choose_runs, make_plans, read_files, read_typed, stop_on_errors
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from moec.compiler.plan import Plan
+    from moec.compiler.typed import StudySpec, TypedSpec
+    from moec.spec.loader import LoadedFiles
+
+
+class Job(NamedTuple):
+    """One training: a plan, and the folder that it gets below the output folder."""
+
+    title: str
+    plan: Plan
+    folder: Path
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    add_spec(parser)
+    parser.add_argument(
+        "--run", metavar="NAME", help="this run only (default: the study's runs, or else all runs, in order)"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        dest="options",
+        help="change a field: run.batch.tokens=8Ki",
+    )
+    parser.add_argument("--steps", metavar="N", type=_positive, help="stop after N steps in all, also on resume")
+    parser.add_argument("--resume", choices=("auto", "never", "must"), default="auto", help="default: auto")
+    parser.add_argument(
+        "-o", "--out", metavar="DIR", help="the folder that gets one folder per run (default: runs/SPEC's name)"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _run(arguments: Namespace) -> int:
+    out = Path(arguments.out) if arguments.out else Path("runs") / spec_name(arguments.spec)
+    files = read_files(arguments.spec)
+    typed = read_typed(arguments.spec, files)
+    study = _study(typed, arguments.run)
+    jobs = _jobs(arguments, files, typed, study, out)
+    _announce(arguments.run, study, jobs, out)
+    for job in jobs:
+        status = _train(job, arguments)
+        if status != OK:
+            return status
+    if study is not None:
+        from moec.cli.study import write_study
+
+        write_study(study, tuple((job.title, job.folder) for job in jobs), out)
+    return OK
+
+
+def spec_name(path: str) -> str:
+    """What the outputs of the spec at `path` are called: its file name without the ending."""
+    name = Path(path).name
+    for ending in (".moe.yaml", ".moe.yml", ".yaml", ".yml", ".moe"):
+        name = name.removesuffix(ending)
+    return name if name not in ("", "-") else "stdin"
+
+
+def _study(typed: TypedSpec, run: str | None) -> StudySpec | None:
+    """The study to do; None where one run is asked for or the spec has none."""
+    if run is not None or not typed.studies:
+        return None
+    if len(typed.studies) > 1:
+        names = ", ".join(study.name for study in typed.studies)
+        raise Failure(f"{typed.file} has several studies ({names}); keep one per spec, or give --run NAME", DIAGNOSED)
+    return typed.studies[0]
+
+
+def _jobs(
+    arguments: Namespace, files: LoadedFiles, typed: TypedSpec, study: StudySpec | None, out: Path
+) -> tuple[Job, ...]:
+    """What to train, in order, everything planned before anything is trained."""
+    names = study.runs if study else tuple(run.name for run in choose_runs(typed, arguments.run))
+    jobs: list[Job] = []
+    for name in names:
+        for seed in (study.seeds if study else ()) or (None,):
+            options = (*arguments.options, *(() if seed is None else (f"run.seed={seed}",)))
+            plan = _plan(arguments.spec, files, name, options)
+            title = name if seed is None else f"{name}, seed {seed}"
+            jobs.append(Job(title, plan, out / name if seed is None else out / name / f"seed-{seed}"))
+    return tuple(jobs)
+
+
+def _plan(path: str, files: LoadedFiles, name: str, options: tuple[str, ...]) -> Plan:
+    if options:
+        from moec.cli.overrides import override
+
+        files, diagnostics = override(files, options, (name,))
+        stop_on_errors(path, diagnostics, files.sources)
+    (plan,) = make_plans(choose_runs(read_typed(path, files), name), path, files.sources)
+    if plan.run.data is None:
+        raise Failure(
+            f"the run `{name}` has no data; it can be planned and compiled, and trained once it says `data = …`",
+            DIAGNOSED,
+        )
+    return plan
+
+
+def _announce(run: str | None, study: StudySpec | None, jobs: tuple[Job, ...], out: Path) -> None:
+    titles = ", then ".join(job.title for job in jobs)
+    if study is not None:
+        print(
+            f"study {study.name}: {titles}; compared at equal {study.match.replace('_', ' ')}\nfolder: {out}",
+            flush=True,
+        )
+    elif run is None and len(jobs) > 1:
+        print(f"no study in this spec, so all its runs: {titles}\nfolder: {out}", flush=True)
+    else:
+        print(f"run {titles}\nfolder: {out}", flush=True)
+
+
+def _train(job: Job, arguments: Namespace) -> int:
+    from moec.cli.program import execute
+
+    print(f"\n== {job.title}", flush=True)
+    compile_command.report(compile_command.write_run(job.plan, job.folder))
+    steps = () if arguments.steps is None else ("--steps", str(arguments.steps))
+    return execute(job.folder / compile_command.PROGRAM, ("train", "--resume", arguments.resume, *steps))
+
+
+COMMAND = Command(
+    "run",
+    "compile a spec and train it; a study also compares its runs",
+    (
+        "moec run tiny.moe",
+        "moec run tiny.moe --run baseline --steps 20",
+        "moec run tiny.moe --set run.batch.tokens=8Ki --set small.tokens=2M",
+        "moec run tiny.moe --resume never   # puts the earlier results aside and starts again",
+    ),
+    _add_arguments,
+    _run,
+)
