@@ -63,7 +63,13 @@ class Expectations:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`after_step(model, routers)` changes non-trained state of the model (router biases) after each step, None where there is none."""
+    """What the runtime needs of a run.
+
+    `after_step(model, routers)` changes non-trained state of the model (router biases) after each step, None where
+    there is none. The objective's term for the prediction is called `cross_entropy`; the model has `head_DV()`.
+
+    `learning_rate` is the schedule that `optimizer` uses, for the metrics: of the number of steps already taken.
+    """
 
     name: str
     identity: str
@@ -77,3 +83,4 @@ class Program:
     checkpoints: Checkpoints
     evaluation: Evaluation
     expectations: Expectations
+    learning_rate: optax.Schedule | None = None

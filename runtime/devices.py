@@ -1,0 +1,60 @@
+"""The devices that a program's mesh asks for: virtual ones on CPU, and what is said where they are missing."""
+
+from __future__ import annotations
+
+import jax
+
+from moec.runtime.failure import RunError
+from moec.runtime.mesh import MeshShape
+
+
+def platform_of(hardware: str) -> str:
+    """JAX's name of the platform of a chip of the catalogue: cpu, tpu or gpu."""
+    if hardware == "cpu":
+        return "cpu"
+    return "tpu" if hardware.startswith("tpu") else "gpu"
+
+
+def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
+    """Chooses the CPU, with as many virtual devices as the mesh needs from each process, for a mesh of CPUs.
+
+    Works until JAX uses a device for the first time; after that the devices are what they are.
+    """
+    if shape.hardware != "cpu":
+        return
+    try:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", max(1, shape.devices // processes))
+    except RuntimeError:
+        return  # already in use: check_devices has the last word
+
+
+def check_devices(shape: MeshShape) -> None:
+    """Errors: RunError (exit 2) with what was found and the ways out where the mesh cannot be made here."""
+    wanted = platform_of(shape.hardware)
+    try:
+        found = jax.devices()
+    except RuntimeError as error:
+        raise RunError(f"JAX finds no device: {error}", 2) from error
+    if found[0].platform == wanted and len(found) >= shape.devices:
+        return
+    have = f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
+    raise RunError(
+        f"this program's mesh is {shape.devices} x {shape.hardware}; this machine has {have}.\n"
+        + _ways_out(shape, wanted),
+        2,
+    )
+
+
+def _ways_out(shape: MeshShape, wanted: str) -> str:
+    extra = {"gpu": "cuda", "tpu": "tpu", "cpu": "dev"}[wanted]
+    install = (
+        "set no other JAX device count before it (XLA_FLAGS, jax_num_cpu_devices)"
+        if wanted == "cpu"
+        else f'if the chips are there, install JAX for them: pip install "moec[{extra}]"'
+    )
+    return (
+        f"  1. run it where {shape.devices} x {shape.hardware} are, on one host or several\n"
+        f"  2. {install}\n"
+        "  3. give the run another mesh in the spec (hardware, devices, axes) and compile it again"
+    )

@@ -1,0 +1,67 @@
+"""Stopping on request: the first Ctrl-C or SIGTERM stops the loop after its step, the second ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
+
+EXIT_CODE_BASE = 128  # a shell's code for a process that a signal ended is 128 + the signal's number
+STANDARD_ERROR = 2  # written without Python's buffers, which the signal may have interrupted
+SHOW_CURSOR = "\x1b[?25h"  # a second signal leaves no time to undo what the live line hides
+
+
+class Interrupt:
+    """Which stop signal has arrived, None while there is none."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM, 0 where nothing was asked for."""
+        return 0 if self.signal_number is None else EXIT_CODE_BASE + self.signal_number
+
+    def stops_after(self, step: int) -> bool:
+        """Whether the run must stop after `step`; the same answer in all processes of a run at the same step."""
+        if jax.process_count() == 1:
+            return self.signal_number is not None
+        if not multihost_utils.reached_preemption_sync_point(step):
+            return False
+        self.signal_number = self.signal_number or signal.SIGTERM
+        return True
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Notes the signal and gives it back to the system, so that a second one ends the process even inside XLA."""
+        self.signal_number = number
+        signal.signal(number, signal.SIG_DFL)
+        show_cursor = SHOW_CURSOR if os.isatty(STANDARD_ERROR) else ""
+        os.write(STANDARD_ERROR, f"{show_cursor}\nstopping after this step; once more to stop at once\n".encode())
+        if jax.process_count() > 1:  # JAX's own SIGTERM handler tells the other processes
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def listen_for_interrupts() -> Iterator[Interrupt]:
+    """Catches SIGINT and SIGTERM inside the context and puts the former handlers back after it.
+
+    Python takes signals in its main thread only: elsewhere nothing is caught. With several processes SIGTERM stays with
+    JAX, whose coordination service agrees on the step at which all of them stop.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    caught = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else (signal.SIGINT,)
+    former = {number: signal.signal(number, interrupt.receive) for number in caught}
+    try:
+        yield interrupt
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

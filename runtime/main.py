@@ -1,0 +1,201 @@
+"""The command line of an emitted program: train, eval, generate, prove."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from moec.runtime.data.errors import DataError
+from moec.runtime.failure import RunError
+from moec.runtime.program import Program
+
+OTHER_HARDWARE = (
+    "the mesh of this program is {devices} x {hardware}, and this machine can compile only for what it has: "
+    "proving for chips that are not here comes with `moec prove`, which is not there yet"
+)
+
+
+def main(program: Program, arguments: Sequence[str] | None = None) -> None:
+    """Runs the sub-command and ends the process with its exit code: 0, 1 the run failed, 2 it could not be started,
+    130 or 143 a signal stopped it."""
+    sys.exit(run_command(program, arguments))
+
+
+def run_command(program: Program, arguments: Sequence[str] | None = None) -> int:
+    """The exit code of the sub-command; mistakes that a person can mend are said on standard error."""
+    options = command_line(program).parse_args(arguments)
+    try:
+        return int(options.command(program, options))
+    except (RunError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, RunError) else 1
+
+
+def command_line(program: Program) -> argparse.ArgumentParser:
+    """The parser of the program's own command line."""
+    parser = argparse.ArgumentParser(description=f"The run `{program.name}`: trains, evaluates, generates, proves.")
+    commands = parser.add_subparsers(required=True, metavar="train | eval | generate | prove")
+    _add_train(commands, program)
+    _add_eval(commands, program)
+    _add_generate(commands)
+    prove = commands.add_parser(
+        "prove",
+        help="compile the training step without running it",
+        description="Compiles the training step for this machine from shapes alone; prints memory and collectives.",
+    )
+    prove.set_defaults(command=_prove)
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser], program: Program) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train, or go on training",
+        description="Trains to the last step and evaluates; writes metrics, checkpoints and result.json. "
+        "The first Ctrl-C saves and stops, the second stops at once.",
+    )
+    parser.add_argument(
+        "--steps",
+        type=_positive,
+        default=program.training.steps,
+        metavar="N",
+        help="total number of steps, those before a resumption included (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resume",
+        choices=("auto", "never", "must"),
+        default="auto",
+        help="go on from the newest checkpoint if there is one; put an earlier run aside and start afresh; "
+        "or fail where there is none (default: auto)",
+    )
+    _add_directory(parser)
+    _add_processes(parser)
+    parser.set_defaults(command=_train)
+
+
+def _add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser], program: Program) -> None:
+    parser = commands.add_parser(
+        "eval",
+        help="measure the held-out loss of the newest checkpoint",
+        description="Prints the held-out loss of the newest checkpoint, beside that of a unigram model.",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=_positive,
+        default=program.evaluation.tokens,
+        metavar="N",
+        help="at most so many held-out tokens (default: %(default)s)",
+    )
+    _add_directory(parser)
+    _add_processes(parser)
+    parser.set_defaults(command=_evaluate)
+
+
+def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "generate",
+        help="let the newest checkpoint write",
+        description="Continues a prompt with the newest checkpoint. The same options give the same text.",
+    )
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what to continue (default: a new document)")
+    parser.add_argument("--tokens", type=_positive, default=256, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--temperature",
+        type=_not_negative,
+        default=0.8,
+        metavar="T",
+        help="0 takes the likeliest token each time (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--top-k", type=int, default=0, metavar="K", help="draw from the K likeliest tokens only; 0: all (default)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
+    _add_directory(parser)
+    parser.set_defaults(command=_generate)
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(sys.argv[0]).resolve().parent,
+        metavar="DIR",
+        help="the folder of the run (default: the program's own)",
+    )
+
+
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several processes", "Not needed under Slurm, Kubernetes and Cloud TPU, which JAX recognises."
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where the processes meet: an address of process 0")
+    group.add_argument("--processes", type=_positive, metavar="N", help="how many there are")
+    group.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{number} is not 0 or more")
+    return number
+
+
+def _train(program: Program, options: argparse.Namespace) -> int:
+    from moec.runtime.loop import TrainOptions, train
+
+    _start(program, options)
+    return train(program, TrainOptions(directory=options.out, steps=options.steps, resume=options.resume))
+
+
+def _evaluate(program: Program, options: argparse.Namespace) -> int:
+    from moec.runtime.trained import evaluate_newest
+
+    _start(program, options)
+    print(evaluate_newest(program, options.out, options.tokens))
+    return 0
+
+
+def _generate(program: Program, options: argparse.Namespace) -> int:
+    from moec.runtime.devices import check_devices, prepare_devices
+    from moec.runtime.generate import Sampling
+    from moec.runtime.trained import continue_text
+
+    prepare_devices(program.mesh)
+    check_devices(program.mesh)
+    sampling = Sampling(tokens=options.tokens, temperature=options.temperature, top_k=options.top_k, seed=options.seed)
+    print(continue_text(program, options.out, options.prompt, sampling))
+    return 0
+
+
+def _prove(program: Program, options: argparse.Namespace) -> int:
+    from moec.runtime.devices import check_devices, prepare_devices
+    from moec.runtime.prove import prove
+
+    prepare_devices(program.mesh)
+    try:
+        check_devices(program.mesh)
+    except RunError as error:
+        names = {"devices": program.mesh.devices, "hardware": program.mesh.hardware}
+        raise RunError(OTHER_HARDWARE.format(**names)) from error
+    print(prove(program).describe())
+    return 0
+
+
+def _start(program: Program, options: argparse.Namespace) -> None:
+    """Joins the run's other processes and makes sure of the devices."""
+    from moec.runtime.devices import check_devices, prepare_devices
+    from moec.runtime.processes import join_processes, membership_of
+
+    membership = membership_of(options.coordinator, options.processes, options.process)
+    prepare_devices(program.mesh, processes=1 if membership is None else membership.count)
+    join_processes(membership)
+    check_devices(program.mesh)

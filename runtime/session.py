@@ -1,0 +1,202 @@
+"""One process's part of a run: from the position where it starts to the last step or the interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+
+from moec.runtime.batch import Batch
+from moec.runtime.checkpoints import CheckpointFolder, Position
+from moec.runtime.clock import TrainingClock
+from moec.runtime.data.text import TextData, train_batches
+from moec.runtime.evaluate import Evaluator, HeldOut
+from moec.runtime.failure import RunError
+from moec.runtime.interrupt import Interrupt
+from moec.runtime.mesh import make_mesh
+from moec.runtime.metrics import EventWriter, Journal, keep_through, open_events, write_json
+from moec.runtime.placement import batch_sharding, place, row_share
+from moec.runtime.processes import is_first_process
+from moec.runtime.program import Program
+from moec.runtime.progress import Progress
+from moec.runtime.recorder import Recorder
+from moec.runtime.result import summarise
+from moec.runtime.run_directory import RunDirectory
+from moec.runtime.state import TrainState, count_params, initial_state, lay_out
+from moec.runtime.train_step import StepReport, TrainStep, compile_train_step
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a session works with besides the model."""
+
+    directory: RunDirectory
+    progress: Progress
+    checkpoints: CheckpointFolder
+    interrupt: Interrupt
+
+
+def data_of(program: Program) -> TextData:
+    """The program's data. Errors: RunError where it has none."""
+    if program.data is None:
+        raise RunError(
+            "this run has no `data`: it can be planned, compiled and proven, not trained; add a data block to its spec",
+            2,
+        )
+    return program.data
+
+
+class Session:
+    """Takes the steps from `start` (None: from the beginning) to `steps`, in total, and evaluates at the end."""
+
+    def __init__(self, program: Program, desk: Desk, start: Position | None, steps: int) -> None:
+        self._program, self._desk, self._steps = program, desk, steps
+        self._data = data_of(program)
+        self._layout = lay_out(program, make_mesh(program.mesh))
+        self._evaluator = Evaluator(program, self._data, self._layout)
+        self._start = start or Position(program.identity, 0, program.training.seed, 0.0)
+        self._clock = TrainingClock(self._start.seconds)
+        self._events = _events(desk.directory, self._start.step)
+        self._metrics = _journal(desk.directory.metrics, self._start.step, self._events)
+        self._evaluations = _journal(desk.directory.evaluations, self._start.step, self._events)
+        self._recorder = Recorder(program, self._metrics, desk.progress, self._clock, steps)
+        self._compile_seconds: float | None = None
+
+    def run(self) -> None:
+        """All the steps that are left, then the final evaluation unless the run was interrupted."""
+        state, step = self._starting_state(), self._start.step
+        if step < self._steps:
+            state, step = self._take_steps(state)
+        if step < self._steps:
+            self._desk.progress.say(f"stopped and saved at step {step}; the same command goes on from there")
+            return
+        self._finish(state)
+
+    def close(self) -> None:
+        """Closes the metrics files."""
+        self._metrics.close()
+        self._evaluations.close()
+        if self._events is not None:
+            self._events.close()
+
+    def _starting_state(self) -> TrainState:
+        if self._start.step == 0:
+            state = initial_state(self._program, self._layout)
+        else:
+            state = self._desk.checkpoints.restore(self._start, self._layout.abstract)
+            self._desk.progress.say(f"resumed from step {self._start.step}")
+        params, planned = count_params(state.params), self._program.expectations.params
+        if params != planned:
+            self._desk.progress.say(
+                f"note: the model has {params:,} parameters and its plan {planned:,}: the program was changed since"
+            )
+        return state
+
+    def _take_steps(self, state: TrainState) -> tuple[TrainState, int]:
+        """The state after the last step that was taken, and that step.
+
+        The report of a step is fetched when the next step is under way, so that the device never waits for the host;
+        before a pause (saving, evaluating, stopping) all reports are fetched.
+        """
+        take_step = self._compiled_step()
+        waiting: deque[tuple[int, StepReport]] = deque()
+        with jax.set_mesh(self._layout.mesh), contextlib.closing(self._placed_batches()) as batches:
+            self._clock.restart()
+            for step, batch in zip(range(self._start.step + 1, self._steps + 1), batches, strict=False):
+                state, report = take_step(state, batch)
+                waiting.append((step, report))
+                stops = self._desk.interrupt.stops_after(step)
+                pauses = stops or self._pauses_after(step)
+                while len(waiting) > (0 if pauses else 1):
+                    self._recorder.record(*waiting.popleft())
+                if pauses:
+                    self._pause(step, state, stops=stops)
+                if stops:
+                    break
+        return state, step
+
+    def _compiled_step(self) -> TrainStep:
+        began = time.perf_counter()
+        compiled = compile_train_step(self._program, self._layout)
+        self._compile_seconds = time.perf_counter() - began
+        self._desk.progress.say(f"compiled in {self._compile_seconds:.1f} s")
+        return compiled
+
+    def _placed_batches(self) -> Iterator[Batch]:
+        """The batches of the steps that are left, on the mesh."""
+        training = replace(self._program.training, steps=self._steps)
+        mesh = self._layout.mesh
+        share = row_share(mesh, training.micro_sequences)
+        batches = train_batches(
+            self._data,
+            training,
+            first_step=self._start.step,
+            process_index=share.index,
+            process_count=share.count,
+        )
+        with contextlib.closing(batches):
+            for batch in batches:
+                yield place(batch, batch_sharding(mesh), share)
+
+    def _pauses_after(self, step: int) -> bool:
+        return step == self._steps or self._saves_after(step) or self._evaluates_after(step)
+
+    def _saves_after(self, step: int) -> bool:
+        every = self._program.checkpoints.every_steps
+        return step == self._steps or (every > 0 and step % every == 0)
+
+    def _evaluates_after(self, step: int) -> bool:
+        every = self._program.evaluation.every_steps
+        return every > 0 and step % every == 0 and step != self._steps
+
+    def _pause(self, step: int, state: TrainState, *, stops: bool) -> None:
+        if stops or self._saves_after(step):
+            position = Position(self._program.identity, step, self._program.training.seed, self._clock.seconds)
+            self._desk.checkpoints.save(position, state)
+        if self._evaluates_after(step) and not stops:
+            self._evaluate(step, state)
+        self._clock.restart()
+
+    def _evaluate(self, step: int, state: TrainState) -> HeldOut | None:
+        held_out = self._evaluator.held_out(state.weights, self._program.evaluation.tokens)
+        if held_out is not None:
+            self._evaluations.write({"step": step, "eval_loss": held_out.loss, "seconds": self._clock.seconds})
+            self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
+        return held_out
+
+    def _finish(self, state: TrainState) -> None:
+        """The final evaluation and the result."""
+        held_out = self._evaluate(max(self._steps, self._start.step), state)
+        unigram = self._evaluator.unigram(self._program.evaluation.tokens)
+        self._desk.progress.say(self._evaluator.describe(held_out, unigram))
+        if not is_first_process():
+            return
+        directory = self._desk.directory
+        result = summarise(
+            self._program,
+            directory.metrics,
+            held_out,
+            unigram,
+            params=count_params(state.params),
+            compile_seconds=self._compile_seconds,
+        )
+        write_json(directory.result, result)
+        self._desk.progress.say(f"saved in {directory.root}")
+
+
+def _events(directory: RunDirectory, step: int) -> EventWriter | None:
+    return open_events(directory.tensorboard, step) if is_first_process() else None
+
+
+def _journal(path: Path, step: int, events: EventWriter | None) -> Journal:
+    """The journal that goes on after `step`; in all processes but the first what is written to it is lost."""
+    if not is_first_process():
+        return Journal(Path(os.devnull), None)
+    keep_through(path, step)
+    return Journal(path, events)

@@ -1,0 +1,136 @@
+"""One optimizer step: gradients over the micro-batches, the update, the routers' biases, and what the step reports."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import optax
+from flax import nnx
+from jax import numpy as jnp
+from jax.sharding import NamedSharding
+
+from moec.runtime.batch import Batch, Objective, RouterReport
+from moec.runtime.mesh import replicated
+from moec.runtime.placement import batch_sharding
+from moec.runtime.program import Program
+from moec.runtime.state import Layout, TrainState, as_float32
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step measured, over the tokens of all its micro-batches and before its update.
+
+    Shapes: `loss`, `grad_norm` and each of `terms` []; `routers` as in Objective, None in a dense model. All float32.
+    """
+
+    loss: jax.Array
+    terms: dict[str, jax.Array]
+    grad_norm: jax.Array
+    routers: RouterReport | None
+
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepReport]]
+
+
+def train_step(program: Program, layout: Layout) -> TrainStep:
+    """The step as a pure function of state and batch.
+
+    Shapes: the arrays of the batch are [M, B, S], M micro-batches whose gradients are averaged.
+    """
+    optimizer = program.optimizer()
+    differentiate = _differentiate(program, layout)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
+        gradients, objective = _mean_over_micro_batches(functools.partial(differentiate, state), batch)
+        weights = as_float32(state.params)
+        updates, kept = optimizer.update(gradients, state.optimizer, weights)
+        params = optax.apply_updates(state.params, updates)
+        report = StepReport(objective.loss, objective.terms, _norm(gradients), objective.routers)
+        untrained = _after_step(program, layout, params, state.untrained, objective.routers)
+        return TrainState(params, untrained, kept), report
+
+    return step
+
+
+def jit_train_step(program: Program, layout: Layout) -> jax.stages.Wrapped:
+    """The step under jit: state and batch come and go sharded as the layout says, the old state's memory is reused."""
+    shardings = layout.shardings
+    return jax.jit(
+        train_step(program, layout),
+        donate_argnums=0,
+        in_shardings=(shardings, batch_sharding(layout.mesh)),
+        out_shardings=(shardings, replicated(layout.mesh)),
+    )
+
+
+def abstract_batch(program: Program, layout: Layout) -> Batch:
+    """The shapes, dtypes and shardings of one step's batch."""
+    training = program.training
+    shape = (training.micro_batches, training.micro_sequences, training.seq_len)
+    place = batch_sharding(layout.mesh)
+    ids = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=place)
+    weights = jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place)
+    return Batch(tokens_BS=ids, targets_BS=ids, positions_BS=ids, segments_BS=ids, weights_BS=weights)
+
+
+def compile_train_step(program: Program, layout: Layout) -> jax.stages.Compiled:
+    """The compiled step, made from shapes alone."""
+    with jax.set_mesh(layout.mesh):
+        return jit_train_step(program, layout).lower(layout.abstract, abstract_batch(program, layout)).compile()
+
+
+def _differentiate(program: Program, layout: Layout) -> Callable[[TrainState, Batch], tuple[nnx.State, Objective]]:
+    """The function that gives gradients (float32, sharded as the weights) and objective of one micro-batch."""
+    places = layout.shardings.params
+
+    def loss_of(params: nnx.State, untrained: nnx.State, micro: Batch) -> tuple[jax.Array, Objective]:
+        objective = program.objective(nnx.merge(layout.graph, params, untrained), micro)
+        return objective.loss, objective
+
+    def differentiate(state: TrainState, micro: Batch) -> tuple[nnx.State, Objective]:
+        gradients, objective = jax.grad(loss_of, has_aux=True)(state.params, state.untrained, micro)
+        return jax.tree.map(_pinned, as_float32(gradients), places), objective
+
+    return differentiate
+
+
+def _pinned(array: jax.Array, place: NamedSharding) -> jax.Array:
+    return array if place.mesh.size == 1 else jax.lax.with_sharding_constraint(array, place)
+
+
+def _mean_over_micro_batches(
+    differentiate: Callable[[Batch], tuple[nnx.State, Objective]], batch: Batch
+) -> tuple[nnx.State, Objective]:
+    """The mean of what `differentiate` gives over the leading dim; exact: the weights of a batch allow for it."""
+    first = jax.tree.map(lambda array: array[0], batch)
+    n_micro_batches = batch.tokens_BS.shape[0]
+    if n_micro_batches == 1:
+        return differentiate(first)
+
+    def add(total: object, micro: Batch) -> tuple[object, None]:
+        return jax.tree.map(jnp.add, total, differentiate(micro)), None
+
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(differentiate, first))
+    total, _ = jax.lax.scan(add, zeros, batch)
+    return jax.tree.map(lambda leaf: leaf / n_micro_batches, total)
+
+
+def _norm(gradients: nnx.State) -> jax.Array:
+    """The Euclidean norm of all gradients together."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)))
+
+
+def _after_step(
+    program: Program, layout: Layout, params: nnx.State, untrained: nnx.State, routers: RouterReport | None
+) -> nnx.State:
+    """The untrained state after the program's own change to it."""
+    if program.after_step is None or routers is None:
+        return untrained
+    model = nnx.merge(layout.graph, params, untrained)
+    program.after_step(model, routers)
+    _, _, changed = nnx.split(model, nnx.Param, ...)
+    return changed
