@@ -11,6 +11,10 @@ from moec.compiler.typed import RunSpec
 
 Number = int | float | Fraction
 LayerKind = Literal["dense", "moe"]
+TensorRole = Literal[
+    "embedding", "head", "attention", "ffn", "experts", "router", "shared_experts", "norm"
+]
+TensorInit = Literal["normal", "ones", "zeros"]
 DimSpec = tuple[str, ...]
 """The mesh axes over which one tensor dim is sharded, outermost first; () keeps it whole."""
 
@@ -64,12 +68,12 @@ class TensorPlan:
     shape: tuple[int, ...]
     sharding: tuple[DimSpec, ...]
     dtype: str
-    init: Literal["normal", "ones", "zeros"]
+    init: TensorInit
     std: float
     decay: bool
     trainable: bool
     layers: tuple[int, ...]
-    role: Literal["embedding", "head", "attention", "ffn", "experts", "router", "shared_experts", "norm"]
+    role: TensorRole
     active: Fraction
 
     @property
@@ -207,9 +211,11 @@ class StepTimePlan:
 
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
-    """The names that the program writes: `attention` of moec.runtime.attention, remat policy, optimizer state dtype."""
+    """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all devices go
+    through the head and the cross-entropy at once."""
 
     attention: str
+    cross_entropy_chunk: int
 
 
 @dataclass(frozen=True, slots=True)

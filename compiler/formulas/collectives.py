@@ -1,0 +1,34 @@
+"""Bytes and seconds of collectives over one mesh axis of `n` devices.
+
+Source: ring algorithms, reference/jax-facts.md (all-gather and reduce-scatter take bytes/W, all-reduce twice that, an
+all-to-all on a ring a quarter of an all-gather of the whole array).
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+
+def gathered_send_bytes(array_bytes: int, n: int) -> int:
+    """Sent per device by an all-gather that ends with, or a reduce-scatter that starts from, `array_bytes`: (n-1)/n of it."""
+    return ceil(array_bytes * (n - 1) / n)
+
+
+def all_reduce_send_bytes(array_bytes: int, n: int) -> int:
+    """Sent per device by an all-reduce of `array_bytes`: a reduce-scatter and an all-gather."""
+    return 2 * gathered_send_bytes(array_bytes, n)
+
+
+def all_to_all_send_bytes(local_bytes: int, n: int) -> int:
+    """Sent per device by an all-to-all of `local_bytes`: all but the share that stays."""
+    return ceil(local_bytes * (n - 1) / n)
+
+
+def transfer_seconds(sent_bytes: int, bytes_per_second: float) -> float:
+    """Time to send `sent_bytes` through a device's own bandwidth; latency is left out."""
+    return sent_bytes / bytes_per_second
+
+
+def ring_all_to_all_seconds(sent_bytes: int, n: int, bytes_per_second: float) -> float:
+    """An all-to-all on a ring: messages travel n/4 hops on average, against one hop per byte on a switch."""
+    return sent_bytes / bytes_per_second * max(1.0, n / 4)

@@ -1,0 +1,53 @@
+"""FLOPs of one token in one layer, forward. A multiply and an add are two."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import prod
+from typing import Final
+
+from moec.compiler.typed import Activation
+
+GATED: Final[frozenset[Activation]] = frozenset(("swiglu", "geglu"))
+
+
+def matmul_flops(*dims: int) -> int:
+    """One token times a matrix whose dims multiply to `dims`: 2 * weights.
+
+    Source: Kaplan et al., arXiv 2001.08361, section 2.1.
+    """
+    return 2 * prod(dims)
+
+
+def mean_visible_keys(seq_len: int, window: int | None) -> Fraction:
+    """Keys that a token sees on average under a causal mask: S/2 without a window, w - w^2/(2 S) with one of w tokens.
+
+    Rounding: the half token of the diagonal is left out, so that no window gives exactly half of the full square.
+    Source: sum over positions of min(position, w), divided by S.
+    """
+    seen = min(seq_len, window) if window is not None else seq_len
+    return seen - Fraction(seen * seen, 2 * seq_len)
+
+
+def attention_flops(visible_keys: Fraction, n_heads: int, d_head: int) -> Fraction:
+    """Scores and weighted values of one token: 2 matmuls of 2 * keys * N * H.
+
+    Source: Chowdhery et al. (PaLM), arXiv 2204.02311, appendix B (12 L H Q T for training, there without the causal half).
+    """
+    return 4 * visible_keys * n_heads * d_head
+
+
+def onehot_dispatch_flops(n_experts: int, capacity: int, d_model: int) -> int:
+    """Dispatch and combine of one token as einsums with one-hot masks [S, E, C]: 2 matmuls of 2 * E * C * D.
+
+    Source: Lepikhin et al. (GShard), arXiv 2006.16668, algorithm 2.
+    """
+    return 4 * n_experts * capacity * d_model
+
+
+def matrices_of(activation: Activation) -> int:
+    """Matrices of a feed-forward layer: gate, up and down, or up and down.
+
+    Source: Shazeer, arXiv 2002.05202, section 2.
+    """
+    return 3 if activation in GATED else 2

@@ -1,0 +1,37 @@
+"""What one device does in a second, and how long an operation takes on it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from moec.spec.hardware import Hardware
+
+ACHIEVABLE_SHARE: Final = 0.8
+"""Assumption where the catalogue has no measured rate: H100 reaches 798 of 989 TFLOP/s at 8192^3 (reference/jax-facts.md)."""
+
+FLOAT32_SHARE: Final = 0.5
+"""Assumption where the catalogue has no float32 rate: half of bfloat16, which is TF32 against bfloat16 on NVIDIA tensor cores."""
+
+
+def peak_flops_per_second(hardware: Hardware, dtype: str) -> float:
+    """The marketing peak for matmuls in `dtype`, 0 where it is unknown."""
+    peaks = hardware.peak_flops_per_second
+    if peaks.get(dtype):
+        return peaks[dtype]
+    return FLOAT32_SHARE * peaks.get("bfloat16", 0.0) if dtype == "float32" else 0.0
+
+
+def matmul_flops_per_second(hardware: Hardware, dtype: str) -> float:
+    """What a large matmul gets: measured where someone measured it, else `ACHIEVABLE_SHARE` of the peak; 0 if unknown."""
+    measured = hardware.achievable_flops_per_second.get(dtype, 0.0)
+    return measured or ACHIEVABLE_SHARE * peak_flops_per_second(hardware, dtype)
+
+
+def compute_bound_rows(hardware: Hardware, dtype: str, bytes_per_element: int) -> float:
+    """Rows from which on a matmul is bound by compute and not by reading its weights: peak * bytes / (2 * bandwidth).
+
+    Source: rows * 2 FLOPs per weight against bytes_per_element read per weight; 0 where a rate is unknown.
+    """
+    if not hardware.hbm_bytes_per_second:
+        return 0.0
+    return peak_flops_per_second(hardware, dtype) * bytes_per_element / (2 * hardware.hbm_bytes_per_second)

@@ -1,0 +1,63 @@
+"""RunSpec, MeshPlan, BatchPlan -> KernelPlan: the runtime's implementations by name, never `auto`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from moec.compiler.formulas.memory import FLOAT32_BYTES
+from moec.compiler.passes.places import place
+from moec.compiler.plan import BatchPlan, KernelPlan, MeshPlan
+from moec.compiler.typed import AttentionSpec, ModelSpec, RunSpec
+from moec.spec.codes import memory as codes
+from moec.spec.diagnostics import Diagnostic
+
+PLATFORM_OF_KERNEL: Final = {"cudnn": "gpu", "splash": "tpu"}
+CUDNN_MAX_HEAD: Final = 256
+CUDNN_HEAD_MULTIPLE: Final = 8
+"""Source: reference/jax-facts.md, jax.nn.dot_product_attention(implementation="cudnn") on Hopper."""
+
+LOGITS_CHUNK_BYTES: Final = 128 * 2**20
+"""Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing measurable."""
+
+
+def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
+    """The attention kernel and the tokens of one chunk of the loss. Errors: MOE7102, MOE7103."""
+    kernel, told = choose_attention(run)
+    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch)), told
+
+
+def choose_attention(run: RunSpec) -> tuple[str, tuple[Diagnostic, ...]]:
+    """The kernel that is written, if this chip has it; else cuDNN where it can, blocks everywhere else."""
+    attention, platform = run.model.attention, run.mesh.hardware.platform
+    cannot = cudnn_cannot(attention, run.model)
+    if attention.kernel == "auto":
+        return ("cudnn" if platform == "gpu" and not cannot else "blockwise"), ()
+    at = place(run, "model.attention.kernel")
+    needed = PLATFORM_OF_KERNEL.get(attention.kernel, platform)
+    if needed != platform:
+        hardware, chip = run.mesh.hardware.name, place(run, "mesh.hardware")
+        return attention.kernel, (codes.kernel_not_on_platform(at, attention.kernel, needed, hardware, platform, chip),)
+    if attention.kernel == "cudnn" and cannot:
+        return attention.kernel, (codes.cudnn_cannot(at, cannot),)
+    return attention.kernel, ()
+
+
+def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
+    """Why cuDNN attention cannot run this model, "" where it can."""
+    if model.dtype.compute != "bfloat16":
+        return f"it computes in bfloat16, not {model.dtype.compute}"
+    if attention.d_head % CUDNN_HEAD_MULTIPLE or attention.d_head > CUDNN_MAX_HEAD:
+        return f"d_head must be a multiple of {CUDNN_HEAD_MULTIPLE} up to {CUDNN_MAX_HEAD}, not {attention.d_head}"
+    return "it has no softcap" if attention.softcap is not None else ""
+
+
+def choose_chunk(model: ModelSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
+    """Tokens per chunk of head and cross-entropy over all devices: a power-of-two part of the micro-batch whose logits on
+    one device stay within `LOGITS_CHUNK_BYTES`."""
+    tokens = batch.micro_sequences * model.seq_len
+    shares = mesh.devices // mesh.axes["model"]
+    token_bytes = model.vocab_size // mesh.axes["model"] * FLOAT32_BYTES
+    chunk = tokens
+    while chunk // shares * token_bytes > LOGITS_CHUNK_BYTES and chunk % (2 * shares) == 0:
+        chunk //= 2
+    return chunk

@@ -1,0 +1,127 @@
+"""RunSpec, StackPlan, RoutingPlan -> FlopCounts: matmul FLOPs of one token, operation by operation.
+
+`ideal` is what the mathematics needs, `executed` adds empty slots and one-hot dispatch. Norms, softmax, activations, RoPE and the
+optimizer are left out: they are bound by memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from moec.compiler.formulas.flops import (
+    attention_flops,
+    matmul_flops,
+    matrices_of,
+    mean_visible_keys,
+    onehot_dispatch_flops,
+)
+from moec.compiler.plan import FlopCounts, FlopRow, Number, ParameterCounts, RoutingPlan, StackPlan
+from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
+
+
+def count_flops(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, parameters: ParameterCounts) -> FlopCounts:
+    """The table and its sums; training is three times forward, one for each operand's gradient more.
+
+    Source: Kaplan et al., arXiv 2001.08361, section 2.1 (backward is twice forward).
+    """
+    rows = tuple(flop_rows(run, stack, routing))
+    ideal = sum((Fraction(row.ideal_flops_per_token) for row in rows), Fraction())
+    executed = sum((Fraction(row.executed_flops_per_token) for row in rows), Fraction())
+    again = recomputed_flops(run, rows)
+    conventions = {
+        "6_n_active": 6 * parameters.active,
+        "6_n_active_without_embedding_table": 6 * active_matmul_parameters(run.model, parameters),
+        "6_n_total": 6 * parameters.total,
+        "palm": palm_flops(run.model, parameters),
+        "ideal_causal": whole(3 * ideal),
+        "padded": whole(3 * executed),
+        "executed": whole(3 * executed + again),
+    }
+    return FlopCounts(rows, whole(ideal), whole(3 * ideal), whole(3 * executed + again), conventions)
+
+
+def whole(value: Fraction) -> Number:
+    """An int where the value is one."""
+    return int(value) if value.denominator == 1 else value
+
+
+def flop_rows(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None) -> Iterator[FlopRow]:
+    """One row per operation, in the order of the forward pass."""
+    model = run.model
+    n_dense = sum(layer.kind == "dense" for layer in stack.layers)
+    n_moe = len(stack.layers) - n_dense
+    yield from attention_rows(model)
+    if model.ffn is not None and n_dense:
+        yield ffn_row("ffn", n_dense, model.d_model, model.ffn)
+    if model.experts is not None and routing is not None:
+        yield from expert_rows(model.d_model, model.experts, routing, n_moe)
+    yield row("head", 1, matmul_flops(model.d_model, model.vocab_size), "2 * d_model * vocab_size")
+
+
+def row(operation: str, layers: int, each: Number, formula: str, executed: Number | None = None) -> FlopRow:
+    """A row over all its layers; executed is ideal unless it is given."""
+    ideal = whole(layers * Fraction(each))
+    return FlopRow(operation, layers, ideal, ideal if executed is None else whole(layers * Fraction(executed)), formula)
+
+
+def attention_rows(model: ModelSpec) -> Iterator[FlopRow]:
+    """Projections, and scores with values over the keys that a token sees on average."""
+    attention, d_model, layers = model.attention, model.d_model, model.n_layers
+    n_heads, n_kv_heads, d_head = attention.n_heads, attention.n_kv_heads, attention.d_head
+    yield row("attention q", layers, matmul_flops(d_model, n_heads, d_head), "2 * d_model * n_heads * d_head")
+    key_value = matmul_flops(2, d_model, n_kv_heads, d_head)
+    yield row("attention k, v", layers, key_value, "4 * d_model * n_kv_heads * d_head")
+    keys = mean_visible_keys(model.seq_len, attention.window)
+    scores = attention_flops(keys, n_heads, d_head)
+    yield row("attention scores, values", layers, scores, "4 * mean_visible_keys * n_heads * d_head")
+    yield row("attention o", layers, matmul_flops(n_heads, d_head, d_model), "2 * n_heads * d_head * d_model")
+
+
+def ffn_row(operation: str, layers: int, d_model: int, ffn: FfnSpec) -> FlopRow:
+    """The dense feed-forward layers."""
+    matrices = matrices_of(ffn.activation)
+    return row(operation, layers, matmul_flops(matrices, d_model, ffn.d_ff), f"2 * {matrices} * d_model * d_ff")
+
+
+def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers: int) -> Iterator[FlopRow]:
+    """Router, dispatch, experts, shared experts. A token costs `top_k` experts; a slot costs one whether it is full or not."""
+    n_experts, matrices = experts.n_experts, matrices_of(experts.activation)
+    yield row("router", layers, matmul_flops(d_model, n_experts), "2 * d_model * n_experts")
+    if routing.dispatch == "onehot" and routing.capacity is not None:
+        onehot = onehot_dispatch_flops(n_experts, routing.capacity, d_model)
+        yield row("dispatch, combine", layers, 0, "4 * n_experts * capacity * d_model", executed=onehot)
+    one = matmul_flops(matrices, d_model, experts.d_ff)
+    slots = experts.top_k if routing.slots_per_token is None else routing.slots_per_token
+    yield row("experts", layers, experts.top_k * one, f"2 * {matrices} * d_model * d_ff * top_k", executed=slots * one)
+    if experts.n_shared_experts:
+        shared = experts.n_shared_experts * one
+        yield row("shared experts", layers, shared, f"2 * {matrices} * d_model * d_ff * n_shared_experts")
+
+
+def active_matmul_parameters(model: ModelSpec, parameters: ParameterCounts) -> int:
+    """Active parameters without the table that is only looked up; a tied table stays, it is also the head."""
+    return parameters.active - (0 if model.tie_embeddings else model.vocab_size * model.d_model)
+
+
+def palm_flops(model: ModelSpec, parameters: ParameterCounts) -> int:
+    """6 N + 12 L H Q T with N active, attention over the full square.
+
+    Source: Chowdhery et al. (PaLM), arXiv 2204.02311, appendix B.
+    """
+    attention = model.attention
+    square = 12 * model.n_layers * attention.n_heads * attention.d_head * model.seq_len
+    return 6 * active_matmul_parameters(model, parameters) + square
+
+
+def recomputed_flops(run: RunSpec, rows: tuple[FlopRow, ...]) -> Fraction:
+    """FLOPs of one token that the backward pass does again: all of the layers under `full`, what is not a plain matmul
+    of weights under `save_dots` (attention and experts have batch dims, which that policy does not keep).
+
+    Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable.
+    """
+    again = {"none": (), "full": tuple(row.operation for row in rows if row.operation != "head")}
+    again["save_dots"] = ("attention scores, values", "dispatch, combine", "experts")
+    again["names"] = again["full"]
+    wanted = again[run.remat.policy]
+    return sum((Fraction(row.executed_flops_per_token) for row in rows if row.operation in wanted), Fraction())

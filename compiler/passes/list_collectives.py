@@ -1,0 +1,112 @@
+"""Tensors, activations and mesh -> CollectivePlan: what every device sends in one training step, forward and backward.
+
+Counts what the layout needs. XLA may fuse several into one, or hide them behind compute; norm statistics and scalars are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Final
+
+from moec.compiler.formulas.collectives import all_reduce_send_bytes, all_to_all_send_bytes, gathered_send_bytes
+from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, local_shape
+from moec.compiler.passes.estimate_memory import activation_bytes, stem
+from moec.compiler.plan import ActivationPlan, BatchPlan, CollectivePlan, MeshPlan, RoutingPlan, StackPlan, TensorPlan
+from moec.compiler.typed import RunSpec
+
+GRADIENT_AXES: Final = ("data", "expert", "seq")
+"""Mesh axes that see different tokens and do not cut a weight by themselves; `fsdp` has its own reduce-scatter."""
+
+
+def list_collectives(
+    run: RunSpec,
+    stack: StackPlan,
+    mesh: MeshPlan,
+    batch: BatchPlan,
+    routing: RoutingPlan | None,
+    tensors: tuple[TensorPlan, ...],
+    activations: tuple[ActivationPlan, ...],
+) -> tuple[CollectivePlan, ...]:
+    """Collectives over every axis that is longer than 1, weights first, then the stream through the layers."""
+    # Forward, once more where the layer is made again, and backward.
+    passes = (2 if run.remat.policy in ("full", "names") else 1) * batch.micro_batches
+    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    rows = (
+        *weight_collectives(run, mesh.axes, batch.micro_batches, tensors),
+        *model_collectives(stack, mesh.axes["model"], passes, batch.micro_batches, sizes),
+        *expert_collectives(stack, mesh.axes["expert"], passes, batch.micro_batches, routing, sizes),
+        *sequence_collectives(stack, mesh.axes["seq"], passes, batch.micro_batches, sizes),
+    )
+    return tuple(row for row in rows if row.count and row.bytes)
+
+
+def weight_collectives(
+    run: RunSpec, axes: Mapping[str, int], micro_batches: int, tensors: tuple[TensorPlan, ...]
+) -> Iterator[CollectivePlan]:
+    """Weights gathered over `fsdp` in the compute dtype for forward and backward; gradients scattered back and summed."""
+    size = BYTES_PER_ELEMENT[run.model.dtype.compute]
+    for tensor in (tensor for tensor in tensors if tensor.trainable):
+        cut = {axis for names in tensor.sharding for axis in names}
+        local = prod(local_shape(tensor.shape, tensor.sharding, axes)) * size
+        name, count = f"{tensor.owner}.{tensor.name}", tensor.copies * micro_batches
+        if "fsdp" in cut:
+            sent = gathered_send_bytes(local * axes["fsdp"], axes["fsdp"])
+            yield CollectivePlan("all-gather", "fsdp", 2 * count, sent, f"{name} for forward and backward")
+            yield CollectivePlan("reduce-scatter", "fsdp", count, sent, f"gradient of {name}")
+        # A weight that `fsdp` does not cut has its gradient summed over `fsdp` with the rest.
+        candidates = GRADIENT_AXES if "fsdp" in cut else ("fsdp", *GRADIENT_AXES)
+        summed = tuple(axis for axis in candidates if axis not in cut and axes[axis] > 1)
+        devices = prod(axes[axis] for axis in summed)
+        yield CollectivePlan(
+            "all-reduce", "+".join(summed), count, all_reduce_send_bytes(local, devices), f"gradient of {name}"
+        )
+
+
+def model_collectives(
+    stack: StackPlan, n: int, passes: int, micro_batches: int, sizes: Mapping[str, int]
+) -> Iterator[CollectivePlan]:
+    """Every branch gathers its input's width over `model` and scatters its output's; backward does the mirror image.
+
+    Source: Korthikanti et al., arXiv 2205.05198, section 4.2.2 (there over the sequence, here over d_model).
+    """
+    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    streams = 2 * len(stack.layers) - n_moe
+    for what, count, local in (
+        ("residual stream into and out of branches", streams, sizes["residual"]),
+        ("expert slots", n_moe, sizes.get("expert_buffer", 0)),
+        ("residual stream after the table and before the head", 1, sizes["residual"]),
+    ):
+        sent = gathered_send_bytes(local * n, n)
+        yield CollectivePlan("all-gather", "model", count * (passes + micro_batches), sent, what)
+        yield CollectivePlan("reduce-scatter", "model", count * (passes + micro_batches), sent, what)
+
+
+def expert_collectives(
+    stack: StackPlan, n: int, passes: int, micro_batches: int, routing: RoutingPlan | None, sizes: Mapping[str, int]
+) -> Iterator[CollectivePlan]:
+    """Tokens to their experts and back: 2 all-to-alls per MoE layer and direction, or a gather and a scatter of all tokens.
+
+    Source: arXiv 2405.15052, table 1 (the two re-shardings of dispatched tokens lie inside the expert axis).
+    """
+    if routing is None:
+        return
+    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    count = n_moe * (passes + micro_batches)
+    if routing.dispatch != "all_gather":
+        sent = all_to_all_send_bytes(sizes["expert_buffer"], n)
+        yield CollectivePlan("all-to-all", "expert", 2 * count, sent, "expert slots, there and back")
+        return
+    sent = gathered_send_bytes(sizes["residual"] * n, n)
+    yield CollectivePlan("all-gather", "expert", count, sent, "tokens to every expert shard")
+    yield CollectivePlan("reduce-scatter", "expert", count, sent, "expert outputs back to their tokens")
+
+
+def sequence_collectives(
+    stack: StackPlan, n: int, passes: int, micro_batches: int, sizes: Mapping[str, int]
+) -> Iterator[CollectivePlan]:
+    """Keys and values gathered over `seq` in every layer, their gradients scattered back."""
+    sent = gathered_send_bytes(sizes["k"] * n, n)
+    layers = 2 * len(stack.layers)
+    yield CollectivePlan("all-gather", "seq", layers * passes, sent, "keys and values")
+    yield CollectivePlan("reduce-scatter", "seq", layers * micro_batches, sent, "gradients of keys and values")

@@ -1,0 +1,136 @@
+"""RunSpec, counts and step time -> BudgetPlan: tokens in whole steps, and the learning-rate schedule in steps.
+
+Whatever the budget is given in, it becomes tokens, then steps, rounded up; the plan's tokens are those of the whole steps.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from moec.compiler.formulas.laws import CHINCHILLA_TOKENS_PER_PARAM, LAWS, law_tokens
+from moec.compiler.formulas.parameters import count_weights
+from moec.compiler.passes.places import place
+from moec.compiler.plan import BudgetPlan, FlopCounts, ParameterCounts, StepTimePlan, TensorPlan
+from moec.compiler.typed import BudgetSpec, RunSpec
+from moec.spec.codes import budget as codes
+from moec.spec.diagnostics import Diagnostic
+
+SECONDS_PER_HOUR: Final = 3600
+WARMUP_SHARE: Final = Fraction(1, 100)
+"""Assumption: a hundredth of the run warms up where `warmup_steps` is `auto`."""
+DECAY_SHARE: Final = Fraction(1, 10)
+"""Source: Hu et al. (MiniCPM), arXiv 2404.06395, section 4: about a tenth of the steps decay in warmup-stable-decay."""
+
+FAR_FACTOR: Final = 10
+"""Assumption: within ten times of the law either way, loss at equal compute moves little; models meant to serve much go further."""
+
+
+def set_budget(
+    run: RunSpec,
+    tensors: tuple[TensorPlan, ...],
+    parameters: ParameterCounts,
+    flops: FlopCounts,
+    step_time: StepTimePlan,
+) -> tuple[BudgetPlan | None, tuple[Diagnostic, ...]]:
+    """The length of training. Errors: MOE6101 to MOE6103. Warnings: MOE6201, MOE6202."""
+    n_params = counted_params(run.budget, tensors, parameters)
+    told = check_law(run, n_params)
+    if any(diagnostic.severity == "error" for diagnostic in told):
+        return None, told
+    batch_tokens = run.batch.tokens
+    steps = max(1, ceil(wanted_tokens(run, n_params, flops, step_time) / batch_tokens))
+    tokens = steps * batch_tokens
+    warmup, decay = warmup_steps(run, steps), decay_steps(run, steps)
+    told = (*told, *check_schedule(run, steps, warmup, decay), *check_ratio(run, tokens, n_params))
+    if any(diagnostic.severity == "error" for diagnostic in told):
+        return None, told
+    return BudgetPlan(tokens, steps, tokens / n_params, flops.train_per_token * tokens, warmup, decay), told
+
+
+def counted_params(budget: BudgetSpec, tensors: tuple[TensorPlan, ...], parameters: ParameterCounts) -> int:
+    """The N of the law: active unless the budget says otherwise. `dense_equivalent` has one expert in each expert layer's place.
+
+    Source: Clark et al., arXiv 2202.01169 (the base model of a routed one).
+    """
+    if budget.count == "total":
+        return parameters.total
+    if budget.count != "dense_equivalent":
+        return parameters.active
+    dense = sum(
+        count_weights(tensor) for tensor in tensors if tensor.role not in ("experts", "router", "shared_experts")
+    )
+    return dense + sum(count_weights(tensor) // tensor.shape[0] for tensor in tensors if tensor.role == "experts")
+
+
+def wanted_tokens(run: RunSpec, n_params: int, flops: FlopCounts, step_time: StepTimePlan) -> Fraction:
+    """Tokens before they are rounded to whole steps."""
+    budget = run.budget
+    if budget.tokens is not None:
+        return Fraction(budget.tokens)
+    if budget.steps is not None:
+        return Fraction(budget.steps * run.batch.tokens)
+    if budget.train_flops is not None:
+        return budget.train_flops / Fraction(flops.train_per_token)
+    if budget.hours is not None:
+        return Fraction(budget.hours) * SECONDS_PER_HOUR / Fraction(step_time.seconds) * run.batch.tokens
+    assert budget.law is not None, "resolve gives every budget exactly one quantity"
+    return Fraction(law_tokens(LAWS[budget.law], n_params, tokens_per_param(budget)))
+
+
+def tokens_per_param(budget: BudgetSpec) -> float:
+    """The ratio that the budget asks for, Chinchilla's where it writes none."""
+    return CHINCHILLA_TOKENS_PER_PARAM if budget.tokens_per_param is None else budget.tokens_per_param
+
+
+def check_law(run: RunSpec, n_params: int) -> tuple[Diagnostic, ...]:
+    """A field that the law does not read, and a model outside the range that it was fitted on."""
+    budget = run.budget
+    if budget.law is None:
+        return ()
+    law = LAWS[budget.law]
+    at = place(run, "budget.law")
+    if law.fit is not None and budget.tokens_per_param is not None:
+        return (codes.law_fixes_the_ratio(place(run, "budget.tokens_per_param"), law.name, at),)
+    low, high = law.fitted_params
+    if low <= n_params <= high:
+        return ()
+    return (codes.outside_fitted_range(at, law.name, n_params, low, high),)
+
+
+def warmup_steps(run: RunSpec, steps: int) -> int:
+    """As written, or a hundredth of the run, at least one."""
+    written = run.optimizer.warmup_steps
+    return max(1, ceil(WARMUP_SHARE * steps)) if written == "auto" else written
+
+
+def decay_steps(run: RunSpec, steps: int) -> int:
+    """Steps at the end over which a warmup-stable-decay schedule falls; the whole run for cosine, none for constant."""
+    if run.optimizer.schedule == "constant":
+        return 0
+    if run.optimizer.schedule == "cosine":
+        return steps
+    written = run.optimizer.decay_steps
+    return max(1, ceil(DECAY_SHARE * steps)) if written == "auto" else written
+
+
+def check_schedule(run: RunSpec, steps: int, warmup: int, decay: int) -> tuple[Diagnostic, ...]:
+    """Warm-up and decay fit into the run."""
+    at, steps_at = place(run, "optimizer.warmup_steps"), place(run, "budget")
+    if warmup > steps:
+        return (codes.warmup_longer_than_run(at, warmup, steps, steps_at),)
+    if run.optimizer.schedule == "warmup_stable_decay" and warmup + decay > steps:
+        return (
+            codes.schedule_longer_than_run(place(run, "optimizer.decay_steps"), warmup, decay, steps, at, steps_at),
+        )
+    return ()
+
+
+def check_ratio(run: RunSpec, tokens: int, n_params: int) -> tuple[Diagnostic, ...]:
+    """A warning where tokens per parameter are far from compute-optimal, whoever chose them."""
+    ratio = tokens / n_params
+    if CHINCHILLA_TOKENS_PER_PARAM / FAR_FACTOR <= ratio <= CHINCHILLA_TOKENS_PER_PARAM * FAR_FACTOR:
+        return ()
+    counted = (run.budget.count or "active").replace("_", "-")
+    return (codes.ratio_far_from_law(place(run, "budget"), tokens, n_params, CHINCHILLA_TOKENS_PER_PARAM, counted),)

@@ -1,0 +1,122 @@
+"""RunSpec, MeshPlan, BatchPlan, RoutingPlan, KernelPlan -> ActivationPlan of every named activation.
+
+Shapes are those of one micro-batch over all devices. Sequences lie on `data`, `fsdp` and `expert`, parts of a sequence on `seq`,
+the residual stream, heads and widths on `model`. Between the two all-to-alls of a MoE layer the experts lie on `expert`.
+
+Source: arXiv 2405.15052, table 1: `residual` is its ogsm, `expert_buffer` oegcm, `expert_hidden` oegch, `expert_out` oegcm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from moec.compiler.passes.split_batch import BATCH_AXES
+from moec.compiler.formulas.flops import GATED
+from moec.compiler.plan import ActivationPlan, BatchPlan, DimSpec, KernelPlan, RoutingPlan
+from moec.compiler.typed import ExpertsSpec, FfnSpec, RunSpec
+
+AXES_OF_DIM: Final[Mapping[str, DimSpec]] = {
+    "B": BATCH_AXES,
+    "S": ("seq",),
+    "T": (*BATCH_AXES, "seq"),
+    "R": ("data", "fsdp", "seq"),
+    "D": ("model",),
+    "N": ("model",),
+    "G": ("model",),
+    "H": (),
+    "F": ("model",),
+    "E": ("expert",),
+    "C": (),
+    "V": ("model",),
+}
+"""What cuts a dim of an activation. R is the routing groups once their tokens lie with the experts."""
+
+
+def shard_activations(
+    run: RunSpec, batch: BatchPlan, routing: RoutingPlan | None, kernels: KernelPlan
+) -> tuple[ActivationPlan, ...]:
+    """Every activation that has a name, in the order of the forward pass."""
+    model = run.model
+    sizes = Sizes(run, batch, routing)
+    compute = model.dtype.compute
+    attention = ("q_BSNH", "k_BSGH", "v_BSGH", "mixed_BSNH", "attention_out_BSD")
+    plans = [sizes.activation(name, compute) for name in ("residual_BSD", *attention)]
+    if kernels.attention == "reference":
+        plans.append(sizes.scores())
+    if model.ffn is not None:
+        plans += feed_forward(sizes, "ffn", "BSF", model.ffn, compute)
+        plans.append(sizes.activation("ffn_out_BSD", compute))
+    if model.experts is not None and routing is not None:
+        plans += expert_activations(sizes, model.experts, routing, compute)
+    plans.append(sizes.activation("logits_TV", model.dtype.logits, T=kernels.cross_entropy_chunk))
+    return tuple(plans)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Lengths of the dims of one run, by letter."""
+
+    run: RunSpec
+    batch: BatchPlan
+    routing: RoutingPlan | None
+
+    def size(self, dim: str) -> int:
+        """The length of a dim over all devices."""
+        model, routing = self.run.model, self.routing
+        attention, experts = model.attention, model.experts
+        sizes = {
+            "B": self.batch.micro_sequences,
+            "S": model.seq_len,
+            "T": self.batch.micro_sequences * model.seq_len,
+            "D": model.d_model,
+            "N": attention.n_heads,
+            "G": attention.n_kv_heads,
+            "H": attention.d_head,
+            "F": model.ffn.d_ff if model.ffn else 0,
+            "E": experts.n_experts if experts else 0,
+            "R": routing.groups if routing else 0,
+            "C": (routing.capacity or 0) if routing else 0,
+            "V": model.vocab_size,
+        }
+        return sizes[dim]
+
+    def activation(self, name: str, dtype: str, **lengths: int) -> ActivationPlan:
+        """The activation whose dims are the letters at the end of `name`; `lengths` overrides a dim's usual length."""
+        dims = tuple(name.rpartition("_")[2])
+        shape = tuple(lengths.get(dim, 0) or self.size(dim) for dim in dims)
+        return ActivationPlan(name, dims, shape, tuple(AXES_OF_DIM[dim] for dim in dims), dtype)
+
+    def scores(self) -> ActivationPlan:
+        """The full square of attention weights, which only the reference kernel makes; keys are gathered over `seq`."""
+        shape = (self.size("B"), self.size("N"), self.size("S"), self.size("S"))
+        return ActivationPlan("weights_BNSS", tuple("BNSS"), shape, (BATCH_AXES, ("model",), ("seq",), ()), "float32")
+
+
+def feed_forward(
+    sizes: Sizes, name: str, dims: str, layer: FfnSpec | ExpertsSpec, dtype: str, **lengths: int
+) -> Iterator[ActivationPlan]:
+    """Gate, up and their product, of width F."""
+    if layer.activation in GATED:
+        yield sizes.activation(f"{name}_gate_{dims}", dtype, **lengths)
+    yield sizes.activation(f"{name}_up_{dims}", dtype, **lengths)
+    yield sizes.activation(f"{name}_hidden_{dims}", dtype, **lengths)
+
+
+def expert_activations(
+    sizes: Sizes, experts: ExpertsSpec, routing: RoutingPlan, dtype: str
+) -> Iterator[ActivationPlan]:
+    """Router logits are whole over E on every device; slots are [R, E, C], choices without slots are T * top_k rows."""
+    logits = sizes.activation("router_logits_TE", "float32")
+    yield ActivationPlan(logits.name, logits.dims, logits.shape, (AXES_OF_DIM["T"], ()), logits.dtype)
+    rows = "T" if routing.capacity is None else "REC"
+    lengths = {"F": experts.d_ff}
+    if routing.capacity is None:
+        lengths["T"] = sizes.size("T") * experts.top_k
+    yield sizes.activation(f"expert_buffer_{rows}D", dtype, **lengths)
+    yield from feed_forward(sizes, "expert", f"{rows}F", experts, dtype, **lengths)
+    yield sizes.activation(f"expert_out_{rows}D", dtype, **lengths)
+    if experts.n_shared_experts:
+        width = experts.n_shared_experts * experts.d_ff
+        yield from feed_forward(sizes, "shared", "BSF", experts, dtype, F=width)

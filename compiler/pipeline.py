@@ -1,0 +1,125 @@
+"""From a run to its plan: the passes, from top to bottom.
+
+Each pass takes values and gives a value, with diagnostics where it can refuse. Passes that do not need one another all run before
+errors stop the rest, so that one look tells everything that is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from moec.compiler.passes.arrange_layers import arrange_layers
+from moec.compiler.passes.arrange_mesh import arrange_mesh
+from moec.compiler.passes.check_asserts import check_asserts
+from moec.compiler.passes.check_lints import check_lints
+from moec.compiler.passes.check_model_shapes import check_model_shapes
+from moec.compiler.passes.check_run import check_run
+from moec.compiler.passes.check_sharding import check_sharding
+from moec.compiler.passes.choose_kernels import choose_kernels
+from moec.compiler.passes.count_flops import count_flops
+from moec.compiler.passes.count_parameters import count_parameters
+from moec.compiler.passes.declare_tensors import declare_tensors
+from moec.compiler.passes.estimate_memory import estimate_memory
+from moec.compiler.passes.estimate_step_time import estimate_step_time
+from moec.compiler.passes.list_collectives import list_collectives
+from moec.compiler.passes.list_derivations import list_derivations
+from moec.compiler.passes.set_budget import set_budget
+from moec.compiler.passes.set_capacity import set_capacity
+from moec.compiler.passes.shard_activations import shard_activations
+from moec.compiler.passes.split_batch import split_batch
+from moec.compiler.plan import BatchPlan, MeshPlan, Plan, RoutingPlan, StackPlan
+from moec.compiler.typed import RunSpec, TypedSpec
+from moec.spec.diagnostics import Diagnostic, has_errors, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What has to hold before anything can be counted: layers, devices, batch and routing."""
+
+    stack: StackPlan
+    mesh: MeshPlan
+    batch: BatchPlan
+    routing: RoutingPlan | None
+
+
+def plan_run(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    """The plan of one run, None where it has errors, and all that there is to say about it."""
+    layout, told = lay_out(run)
+    if layout is None:
+        return None, in_order(told)
+    plan, more = derive(run, layout)
+    told = (*told, *more)
+    if plan is None:
+        return None, in_order(told)
+    told = (
+        *told,
+        *check_run(run, plan.budget),
+        *check_lints(run, plan.mesh, plan.batch, plan.routing),
+        *check_asserts(run, plan.derivations),
+    )
+    return (None if has_errors(told) else plan), in_order(told)
+
+
+def lay_out(run: RunSpec) -> tuple[Layout | None, tuple[Diagnostic, ...]]:
+    """Shapes against each other, then against the mesh."""
+    shapes = check_model_shapes(run)
+    stack, layer_errors = arrange_layers(run)
+    mesh, mesh_errors = arrange_mesh(run)
+    told = (*shapes, *layer_errors, *mesh_errors)
+    if mesh is None:
+        return None, told
+    sharding = check_sharding(run, mesh)
+    batch, batch_errors = split_batch(run, mesh)
+    told = (*told, *sharding, *batch_errors)
+    if batch is None:
+        return None, told
+    routing, routing_errors = set_capacity(run, mesh, batch)
+    told = (*told, *routing_errors)
+    if stack is None or has_errors(told):
+        return None, told
+    return Layout(stack, mesh, batch, routing), told
+
+
+def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    """Weights, FLOPs, bytes, seconds and steps of a run whose layout holds."""
+    stack, mesh, batch, routing = layout.stack, layout.mesh, layout.batch, layout.routing
+    kernels, kernel_errors = choose_kernels(run, mesh, batch)
+    tensors = declare_tensors(run, stack)
+    parameters = count_parameters(tensors)
+    flops = count_flops(run, stack, routing, parameters)
+    activations = shard_activations(run, batch, routing, kernels)
+    collectives = list_collectives(run, stack, mesh, batch, routing, tensors, activations)
+    memory, memory_errors = estimate_memory(run, stack, mesh, batch, tensors, activations)
+    step_time, time_errors = estimate_step_time(run, mesh, batch, tensors, flops, collectives, memory)
+    told = (*kernel_errors, *memory_errors, *time_errors)
+    if step_time is None:
+        return None, told
+    budget, budget_errors = set_budget(run, tensors, parameters, flops, step_time)
+    told = (*told, *budget_errors)
+    if budget is None:
+        return None, told
+    plan = Plan(
+        run=run,
+        stack=stack,
+        mesh=mesh,
+        tensors=tensors,
+        parameters=parameters,
+        flops=flops,
+        batch=batch,
+        budget=budget,
+        routing=routing,
+        activations=activations,
+        collectives=collectives,
+        memory=memory,
+        step_time=step_time,
+        kernels=kernels,
+        derivations=(),
+    )
+    return replace(plan, derivations=list_derivations(plan)), told
+
+
+def plan_all(typed: TypedSpec) -> tuple[tuple[Plan, ...], tuple[Diagnostic, ...]]:
+    """The plans of all runs that have one, in their order, and the diagnostics of all."""
+    results = [plan_run(run) for run in typed.runs]
+    plans = tuple(plan for plan, _ in results if plan is not None)
+    return plans, in_order(diagnostic for _, told in results for diagnostic in told)

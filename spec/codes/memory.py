@@ -1,0 +1,73 @@
+"""MOE71xx: memory and what the hardware can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from moec.spec.codes.info import CodeInfo
+from moec.spec.codes.numbers import gibibytes
+from moec.spec.diagnostics import Diagnostic, Label
+from moec.spec.source import Span
+
+CODES: Final = (
+    CodeInfo("MOE7101", "error", "the run does not fit into the memory of a device"),
+    CodeInfo("MOE7102", "error", "a kernel does not run on this hardware"),
+    CodeInfo("MOE7103", "error", "cuDNN attention cannot run this model"),
+    CodeInfo("MOE7104", "error", "the speed of the hardware is unknown"),
+    CodeInfo("MOE7201", "warning", "little memory is left"),
+)
+
+
+def over_memory(span: Span, total: int, hbm: int, parts: Mapping[str, int], hardware: str, help_: str) -> Diagnostic:
+    listed = ", ".join(f"{name} {gibibytes(size)}" for name, size in parts.items())
+    return Diagnostic(
+        "MOE7101",
+        "error",
+        f"the run needs {gibibytes(total)} of memory per device, `{hardware}` has {gibibytes(hbm)}",
+        span,
+        f"{gibibytes(total - hbm)} too much",
+        check="memory.total_bytes_per_device <= hardware.hbm",
+        helps=(help_,),
+        notes=(listed,),
+    )
+
+
+def little_memory_left(span: Span, total: int, hbm: int, hardware: str) -> Diagnostic:
+    return Diagnostic(
+        "MOE7201",
+        "warning",
+        f"the run fills {100 * total / hbm:.0f} % of the memory of `{hardware}` by this estimate",
+        span,
+        f"{gibibytes(total)} of {gibibytes(hbm)}",
+        helps=("see what the compiler says with `moec prove` before renting it",),
+    )
+
+
+def kernel_not_on_platform(
+    span: Span, kernel: str, needed: str, hardware: str, platform: str, hardware_at: Span
+) -> Diagnostic:
+    return Diagnostic(
+        "MOE7102",
+        "error",
+        f"the attention kernel `{kernel}` runs on a {needed} only",
+        span,
+        others=(Label(hardware_at, f"`{hardware}` is a {platform}"),),
+        helps=("write kernel = auto",),
+    )
+
+
+def cudnn_cannot(span: Span, why: str) -> Diagnostic:
+    return Diagnostic(
+        "MOE7103", "error", f"cuDNN attention cannot run this model: {why}", span, helps=("write kernel = auto",)
+    )
+
+
+def rate_unknown(span: Span, hardware: str, dtype: str) -> Diagnostic:
+    return Diagnostic(
+        "MOE7104",
+        "error",
+        f"nothing says how fast `{hardware}` multiplies in {dtype}, so no step time can be told",
+        span,
+        helps=(f"add `achievable_flops_per_second: {{{dtype}: …}}` to its file",),
+    )
