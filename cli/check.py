@@ -36,7 +36,7 @@ def _run(arguments: Namespace) -> int:
         sources |= texts
         unread += not texts
     told = in_order(_graver(diagnostics) if arguments.strict else diagnostics)
-    _print(arguments.format, told, sources, len(arguments.specs))
+    _print(arguments.format, told, sources)
     if unread:
         return MISUSED
     return DIAGNOSED if has_errors(told) else OK
@@ -60,15 +60,12 @@ def _graver(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
     return [replace(diagnostic, severity="error") for diagnostic in diagnostics]
 
 
-def _print(form: str, told: tuple[Diagnostic, ...], sources: Sources, specs: int) -> None:
+def _print(form: str, told: tuple[Diagnostic, ...], sources: Sources) -> None:
     text = _rendered(form, told, sources).rstrip("\n")
     if text:
         print(text)
-    if form in ("full", "concise"):
-        from moec.cli.specs import counted
-
-        where = next(iter(sources), "the spec") if specs == 1 else f"{specs} specs"
-        print(("\n" if text and form == "full" else "") + counted(told, where))
+    elif form == "full":
+        print(f"no mistakes in {', '.join(sources)}")
 
 
 def _rendered(form: str, told: tuple[Diagnostic, ...], sources: Sources) -> str:

@@ -30,7 +30,7 @@ class Command(NamedTuple):
 
 
 class Failure(Exception):
-    """A stop that is no fault of moec: `message` for the user, a full sentence, and the exit status."""
+    """A stop that is no fault of moec: a `message` for the user, "" where all was told, and the exit status."""
 
     def __init__(self, message: str, status: int = MISUSED) -> None:
         super().__init__(message)

@@ -47,9 +47,9 @@ def _formatted(path: str) -> tuple[str, str]:
     loaded = load_spec(path)
     own = tuple(d for d in loaded.diagnostics if d.span.file == loaded.path and d.code >= "MOE1")
     if loaded.files is None:
-        stop_on_errors(loaded.path, loaded.diagnostics, loaded.sources)
+        stop_on_errors(loaded.diagnostics, loaded.sources)
         raise Failure(f"{loaded.path} cannot be read")
-    stop_on_errors(loaded.path, own, loaded.sources)
+    stop_on_errors(own, loaded.sources)
     return loaded.sources[loaded.path].text, format_file(loaded.files.main_file)
 
 

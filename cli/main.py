@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _dispatch(arguments)
         sys.stdout.flush()
     except Failure as failure:
-        print(f"moec: {failure.message}", file=sys.stderr)
+        if failure.message:
+            print(f"moec: {failure.message}", file=sys.stderr)
         return failure.status
     except KeyboardInterrupt:
         print("moec: interrupted", file=sys.stderr)

@@ -108,8 +108,8 @@ def _plan(path: str, files: LoadedFiles, name: str, options: tuple[str, ...]) ->
         from moec.cli.overrides import override
 
         files, diagnostics = override(files, options, (name,))
-        stop_on_errors(path, diagnostics, files.sources)
-    (plan,) = make_plans(choose_runs(read_typed(path, files), name), path, files.sources)
+        stop_on_errors(diagnostics, files.sources)
+    (plan,) = make_plans(choose_runs(read_typed(path, files), name), files.sources)
     if plan.run.data is None:
         raise Failure(
             f"the run `{name}` has no data; it can be planned and compiled, and trained once it says `data = …`",

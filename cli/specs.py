@@ -81,7 +81,7 @@ def _load_stdin() -> Loaded:
 def read_files(path: str) -> LoadedFiles:
     """The files of a spec whose text has no mistake; else they are told and the command ends."""
     loaded = load_spec(path)
-    stop_on_errors(loaded.path, loaded.diagnostics, loaded.sources)
+    stop_on_errors(loaded.diagnostics, loaded.sources)
     if loaded.files is None:
         raise Failure(f"{loaded.path} cannot be read")
     return loaded.files
@@ -93,7 +93,7 @@ def read_typed(path: str, files: LoadedFiles | None = None) -> TypedSpec:
 
     files = files or read_files(path)
     typed, diagnostics = resolve(files)
-    stop_on_errors(path, diagnostics, files.sources)
+    stop_on_errors(diagnostics, files.sources)
     if typed is None:
         raise Failure(f"{path} gives no runs", DIAGNOSED)
     return typed
@@ -115,7 +115,7 @@ def choose_runs(typed: TypedSpec, name: str | None) -> tuple[RunSpec, ...]:
     return tuple(run for run in typed.runs if run.name == name)
 
 
-def make_plans(runs: tuple[RunSpec, ...], path: str, sources: Sources) -> tuple[Plan, ...]:
+def make_plans(runs: tuple[RunSpec, ...], sources: Sources) -> tuple[Plan, ...]:
     """The plans of `runs`; mistakes of all of them are told and end the command."""
     from moec.compiler.pipeline import plan_run
 
@@ -126,7 +126,7 @@ def make_plans(runs: tuple[RunSpec, ...], path: str, sources: Sources) -> tuple[
         diagnostics += told
         if plan is not None:
             plans.append(plan)
-    stop_on_errors(path, tuple(diagnostics), sources)
+    stop_on_errors(tuple(diagnostics), sources)
     return tuple(plans)
 
 
@@ -134,10 +134,10 @@ def read_plans(path: str, run: str | None) -> tuple[Plan, ...]:
     """The plans of the run called `run`, or of all runs; mistakes are told and end the command."""
     files = read_files(path)
     typed = read_typed(path, files)
-    return make_plans(choose_runs(typed, run), path, files.sources)
+    return make_plans(choose_runs(typed, run), files.sources)
 
 
-def stop_on_errors(path: str, diagnostics: tuple[Diagnostic, ...], sources: Sources) -> None:
+def stop_on_errors(diagnostics: tuple[Diagnostic, ...], sources: Sources) -> None:
     """Tells `diagnostics` on standard error, and ends the command if there is an error among them."""
     from moec.spec.diagnostics import has_errors, in_order
 
@@ -145,7 +145,7 @@ def stop_on_errors(path: str, diagnostics: tuple[Diagnostic, ...], sources: Sour
         return
     tell(in_order(diagnostics), sources)
     if has_errors(diagnostics):
-        raise Failure(counted(diagnostics, path), MISUSED if not sources else DIAGNOSED)
+        raise Failure("", DIAGNOSED if sources else MISUSED)
 
 
 def tell(diagnostics: tuple[Diagnostic, ...], sources: Sources) -> None:
@@ -154,17 +154,4 @@ def tell(diagnostics: tuple[Diagnostic, ...], sources: Sources) -> None:
     from moec.spec.render.full import render_full
 
     text = render_full(diagnostics, sources, color=wants_colour(sys.stderr), width=width(sys.stderr))
-    print(text.rstrip("\n") + "\n", file=sys.stderr)
-
-
-def counted(diagnostics: tuple[Diagnostic, ...], where: str) -> str:
-    """`2 errors and 1 warning in tiny.moe`."""
-    errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
-    parts = [_number(errors, "error")] if errors else []
-    if errors < len(diagnostics):
-        parts.append(_number(len(diagnostics) - errors, "warning"))
-    return f"{' and '.join(parts) or 'nothing to mend'} in {where}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    print(text.rstrip("\n"), file=sys.stderr)
