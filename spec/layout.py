@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from moec.spec.braces import braces_match, head_without_brace, is_head
 from moec.spec.codes import syntax as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.lexer import Lexed, Token
-from moec.spec.limits import MAX_LIST_ITEMS, MAX_NESTING, MAX_OPERATORS
+from moec.spec.limits import MAX_LIST_ITEMS, MAX_NESTING, MAX_OPERATORS, MAX_SYNTAX_DIAGNOSTICS
 from moec.spec.source import Source, Span
 
 END: Final = "$END"
@@ -74,7 +75,7 @@ class _Layouter:
         self.comments = Comments()
         self.diagnostics: list[Diagnostic] = []
         self.stack: list[_Open] = []
-        self.careful = not _braces_match(tokens)
+        self.careful = not braces_match(tokens)
         self.spare_closers = sum((token.type == "RBRACE") - (token.type == "LBRACE") for token in tokens)
         self.line_start, self.line_indent, self.line_is_fresh = 0, 0, True
         self.newline: Token | None = None
@@ -84,6 +85,8 @@ class _Layouter:
         self.operators = 0
         self.all_operators = 0
         self.stopped = False
+        self.forgotten: int | None = None
+        self.forgotten_indent = 0
 
     def run(self) -> None:
         for index, token in enumerate(self.tokens):
@@ -94,8 +97,10 @@ class _Layouter:
             else:
                 if self.line_is_fresh:
                     self._begin_line(index, token)
+                if self.spare_closers > 0:
+                    self._open_forgotten(index, token)
                 self._take(token)
-            if self.stopped:
+            if self.stopped or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
                 break
         self._finish()
 
@@ -148,18 +153,14 @@ class _Layouter:
         if token.type in _STATEMENT_WORDS:
             return True
         following = self.tokens[index + 1].type if index + 1 < len(self.tokens) else END
-        return token.type == "NAME" and (following in ("ASSIGN", "LBRACE") or self._is_header(index))
-
-    def _is_header(self, index: int) -> bool:
-        kinds = [token.type for token in self.tokens[index : index + 3]]
-        return kinds in (["NAME", "NAME", "LBRACE"], ["NAME", "NAME", "EXTENDS"])
+        return token.type == "NAME" and (following in ("ASSIGN", "LBRACE") or is_head(self.tokens, index))
 
     # ---- tokens ----
 
     def _take(self, token: Token) -> None:
         kind = token.type
         if kind in _CLOSER:
-            self._open(token)
+            self._open(token, self.line_indent)
         elif kind == "RBRACE":
             self._close_brace(token)
         elif kind == "RBRACKET" or kind == "RPAREN":
@@ -236,7 +237,7 @@ class _Layouter:
     def _in_brackets(self) -> bool:
         return bool(self.stack) and self.stack[-1].token.type != "LBRACE"
 
-    def _open(self, token: Token) -> None:
+    def _open(self, token: Token, indent: int) -> None:
         if token.type == "LBRACE" and self._in_brackets():
             self._close_brackets(token)
         if len(self.stack) == MAX_NESTING:
@@ -244,7 +245,7 @@ class _Layouter:
             return
         name = self._name_of_block() if token.type == "LBRACE" else ""
         self._emit(token)
-        self.stack.append(_Open(token, name, self.line_indent, self.operators))
+        self.stack.append(_Open(token, name, indent, self.operators))
         self.operators = 0
 
     def _name_of_block(self) -> str:
@@ -254,6 +255,19 @@ class _Layouter:
                 break
             words.insert(0, token.text)
         return " ".join(words[: words.index("extends")] if "extends" in words else words)
+
+    def _open_forgotten(self, index: int, token: Token) -> None:
+        """In a file with more `}` than `{`: opens the block whose head stands here without its `{`."""
+        at_start = not self.out or self.newline is not None or self.out[-1].type in _SEPARATORS
+        if self.forgotten is None and at_start and not self._in_brackets():
+            self.forgotten = head_without_brace(self.tokens, index, self.line_indent)
+            self.forgotten_indent = self.line_indent
+        if self.forgotten == index:
+            self.forgotten = self.newline = None
+            self.spare_closers -= 1
+            last = self.out[-1]
+            self.diagnostics.append(codes.missing_brace(self._span(token), self._name_of_block()))
+            self._open(Token("LBRACE", "{", last.end, last.end), self.forgotten_indent)
 
     def _close(self, closer: Token) -> _Open:
         self._emit(closer)
@@ -320,7 +334,7 @@ class _Layouter:
 
     def _close_by_indentation(self, index: int, token: Token) -> None:
         """In a file whose braces do not match: closes the blocks that the indentation says are over."""
-        all_over = self.tokens[index].type in ("LET", "USE") or self._is_header(index)
+        all_over = self.tokens[index].type in ("LET", "USE") or is_head(self.tokens, index)
         if self.stack and self.stack[-1].body_indent is None and token.type != "RBRACE":
             began_behind_brace = self.out[-1] is not self.stack[-1].token
             self.stack[-1].body_indent = self.stack[-1].indent + 1 if began_behind_brace else self.line_indent
@@ -347,7 +361,7 @@ class _Layouter:
 
     def _finish(self) -> None:
         end = Token(END, "", self.length, self.length)
-        if self.stopped:
+        if self.stopped or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
             self.pending, self.docs = [], []
             while self.stack:
                 self._insert_closer()
@@ -359,18 +373,6 @@ class _Layouter:
 
     def _span(self, token: Token) -> Span:
         return Span(self.file, token.start, token.end)
-
-
-def _braces_match(tokens: list[Token]) -> bool:
-    depth = 0
-    for token in tokens:
-        if token.type == "LBRACE":
-            depth += 1
-        elif token.type == "RBRACE":
-            depth -= 1
-            if depth < 0:
-                return False
-    return depth == 0
 
 
 def _doc_text(text: str) -> str:

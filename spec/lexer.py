@@ -133,7 +133,8 @@ class _Lexer:
         self.diagnostics: list[Diagnostic] = []
 
     def run(self) -> None:
-        text = self._without_forbidden()
+        text = self.text
+        self._tell_forbidden()
         position = 1 if text.startswith("\ufeff") else 0
         tokens, end = self.tokens, len(text)
         while position < end:
@@ -152,33 +153,26 @@ class _Lexer:
             else:
                 position = self._rarer(str(kind), match)
             if len(tokens) > MAX_TOKENS:
-                self._give_up(position)
+                self._tell(codes.too_many_tokens(self._span(position - 1, position)))
+            if len(tokens) > MAX_TOKENS or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+                tokens.append(Token("BROKEN", "", position, position))
                 return
 
-    def _give_up(self, position: int) -> None:
-        self.diagnostics.append(codes.too_many_tokens(Span(self.file, position - 1, position)))
-        self.tokens.append(Token("BROKEN", "", position, position))
-
-    def _without_forbidden(self) -> str:
-        """The text with a space for each forbidden character, each run of them told once."""
-        body = self.text[1:] if self.text.startswith("\ufeff") else self.text
-        offset = len(self.text) - len(body)
-        if not FORBIDDEN.search(body):
-            return self.text
+    def _tell_forbidden(self) -> None:
+        """Tells each run of forbidden characters once."""
         last = -2
-        for match in FORBIDDEN.finditer(body):
-            start = match.start() + offset
-            if start != last + 1:
-                self._tell(codes.forbidden_character(self._span(start, start + 1), match[0]))
-            last = start
-        return self.text[:offset] + FORBIDDEN.sub(" ", body)
+        for match in FORBIDDEN.finditer(self.text, 1 if self.text.startswith("\ufeff") else 0):
+            if match.start() != last + 1:
+                self._tell(codes.forbidden_character(self._span(match.start(), match.end()), match[0]))
+            if len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+                return
+            last = match.start()
 
     def _span(self, start: int, end: int) -> Span:
         return Span(self.file, start, end)
 
     def _tell(self, diagnostic: Diagnostic) -> None:
-        if len(self.diagnostics) <= MAX_SYNTAX_DIAGNOSTICS:
-            self.diagnostics.append(diagnostic)
+        self.diagnostics.append(diagnostic)
 
     def _add(self, kind: str, text: str, match: re.Match[str]) -> None:
         self.tokens.append(Token(kind, text, match.start(), match.end()))
@@ -217,7 +211,7 @@ class _Lexer:
         if kind == "string" or kind == "single":
             return self._string(kind, match)
         if kind == "doc" or kind == "comment":
-            self._add(kind.upper(), match[0], match)
+            self._add(kind.upper(), FORBIDDEN.sub(" ", match[0]), match)
             return match.end()
         if kind == "unclosed":
             return self._unclosed(match)
@@ -231,17 +225,22 @@ class _Lexer:
             self._add("SEMICOLON", ";", match)
         elif kind == "smart":
             self._tell(codes.wrong_quotes(span, match[0][1:-1]))
-            self._add("STRING", match[0][1:-1], match)
-        elif kind == "odd" and not match[0].isspace():
-            self._tell(codes.unexpected_character(span, match[0]))
-            self._add("BROKEN", "", match)
-        elif kind == "odd":
-            self._tell(codes.odd_space(span, match[0]))
+            self._add("STRING", FORBIDDEN.sub(" ", match[0][1:-1]), match)
+        else:
+            self._odd(match, span)
         return match.end()
+
+    def _odd(self, match: re.Match[str], span: Span) -> None:
+        if match[0].isspace() and not FORBIDDEN.match(match[0]):
+            self._tell(codes.odd_space(span, match[0]))
+            return
+        if not FORBIDDEN.match(match[0]):
+            self._tell(codes.unexpected_character(span, match[0]))
+        self._add("BROKEN", "", match)
 
     def _string(self, kind: str, match: re.Match[str]) -> int:
         span = self._span(match.start(), match.end())
-        inner = match[0][1:-1]
+        inner = FORBIDDEN.sub(" ", match[0][1:-1])
         value = self._unescape(inner, match.start() + 1)
         if len(value) > MAX_STRING:
             self._tell(codes.text_too_long(span, len(value)))

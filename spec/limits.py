@@ -11,7 +11,7 @@ from typing import Final
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_PROJECT_BYTES: Final = 2 << 20
 MAX_FILES: Final = 256
-MAX_TOKENS: Final = 200_000
+MAX_TOKENS: Final = 150_000
 MAX_NESTING: Final = 64
 MAX_OPERATORS: Final = 100
 MAX_LIST_ITEMS: Final = 65_536

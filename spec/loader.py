@@ -18,7 +18,7 @@ from types import MappingProxyType
 from moec.spec.codes import files as codes
 from moec.spec.diagnostics import Diagnostic, in_order
 from moec.spec.disk import project_root, read_source
-from moec.spec.limits import MAX_FILES, MAX_PROJECT_BYTES
+from moec.spec.limits import MAX_FILE_BYTES, MAX_FILES, MAX_PROJECT_BYTES
 from moec.spec.source import Source, Span
 from moec.spec.syntax import File, Use
 
@@ -69,6 +69,8 @@ def load_text(
 
     Used files are taken from `others`, by name, and from the disk only where `root` is given.
     """
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_FILE_BYTES:
+        return None, (codes.file_too_large(Span(name, 0, 0), name),)
     texts = {**others, name: text}
 
     def read(wanted: str, where: Span) -> Source | Diagnostic:

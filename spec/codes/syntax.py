@@ -47,6 +47,7 @@ CODES: Final = (
     CodeInfo("MOE1035", "error", "a list is too long"),
     CodeInfo("MOE1036", "error", "a file has too many words"),
     CodeInfo("MOE1037", "error", "a name has a letter that is not ASCII"),
+    CodeInfo("MOE1038", "error", "`{` is missing behind the head of a block"),
     CodeInfo("MOE1039", "error", "there are too many mistakes to tell them all"),
 )
 
@@ -367,6 +368,14 @@ def too_many_tokens(span: Span) -> Diagnostic:
 def name_not_ascii(span: Span, name: str) -> Diagnostic:
     helps = ("names are made of the letters a to z and A to Z, digits and `_`",)
     return Diagnostic("MOE1037", "error", f"the name `{name}` has a letter that is not ASCII", span, helps=helps)
+
+
+def missing_brace(span: Span, head: str) -> Diagnostic:
+    fix = Fix("insert `{`", Span(span.file, span.start, span.start), "{ ")
+    helps = (f"write `{head} {{`",)
+    return Diagnostic(
+        "MOE1038", "error", f"`{{` is missing behind `{head}`", span, "the block begins here", helps=helps, fixes=(fix,)
+    )
 
 
 def too_many_mistakes(span: Span) -> Diagnostic:

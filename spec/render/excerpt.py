@@ -51,23 +51,26 @@ class _Window:
 
 
 def _window(source: Source, number: int, mark: Mark, columns: int) -> _Window:
-    shown = cells(source.line(number))
-    if sum(map(width, shown)) <= columns:
-        return _Window(0, shown)
-    first = 0
+    line = source.line(number)
     start = source.position(mark.span.start).column - 1
-    if sum(map(width, shown[: start + 1])) > columns // 2:
-        first = max(0, start - columns // 4)
-    kept: list[str] = []
+    if len(line) <= columns and sum(map(width, shown := cells(line))) <= columns:
+        return _Window(0, shown)
+    first = 0 if start < columns // 2 else start - columns // 4
+    shown = _fitting(cells(line[first : first + columns]), columns - 2)
+    cut_behind = first + len(shown) < len(line)
+    if first:
+        shown[0] = "…"
+    return _Window(first, [*shown, "…"] if cut_behind else shown)
+
+
+def _fitting(shown: list[str], columns: int) -> list[str]:
+    """As many of `shown` as fit, at least one."""
     taken = 0
-    for piece in shown[first:]:
+    for count, piece in enumerate(shown):
         taken += width(piece)
-        if taken > columns - 2:
-            break
-        kept.append(piece)
-    if first and kept:
-        kept[0] = "…"
-    return _Window(first, [*kept, "…"] if first + len(kept) < len(shown) else kept)
+        if taken > columns and count:
+            return shown[:count]
+    return shown
 
 
 def _underline(mark: Mark, source: Source, number: int, window: _Window, paint: Paint) -> str:
