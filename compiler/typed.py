@@ -184,7 +184,7 @@ class OptimizerSpec:
     eps: float
     clip_norm: float | None
     schedule: Literal["cosine", "warmup_stable_decay", "constant"]
-    warmup_steps: int
+    warmup_steps: int | Auto
     decay_steps: int | Auto
     final_lr_ratio: float
 

@@ -1,0 +1,53 @@
+"""Names of the main file that nothing uses: each is a warning, since it is most often a slip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from moec.spec.blocks import Spec
+from moec.spec.codes import names as codes
+from moec.spec.diagnostics import Diagnostic
+from moec.spec.expressions import references
+from moec.spec.loader import LoadedFiles
+from moec.spec.syntax import Assert, Block, Expression, Field, File, Let, Reference, Use
+
+
+def unused(loaded: LoadedFiles, spec: Spec) -> Iterator[Diagnostic]:
+    """Errors: MOE2015, MOE2016, and, where the file has a run, MOE2017."""
+    file = loaded.main_file
+    used = frozenset(reference.parts[0].text for reference in _references(file))
+    for statement in file.statements:
+        match statement:
+            case Let() if statement.name.text not in used:
+                yield codes.unused_let(statement.name.span, statement.name.text)
+            case Use() if statement.alias.text not in used:
+                yield codes.unused_use(statement.alias.span, statement.alias.text)
+    if not spec.main.of_kind("run"):
+        return
+    for (kind, name), block in spec.main.blocks.items():
+        if kind not in ("run", "study") and name not in used:
+            yield codes.unused_block(block.span, kind, name)
+
+
+def _references(file: File) -> Iterator[Reference]:
+    for statement in file.statements:
+        match statement:
+            case Let() | Field():
+                yield from references(statement.value)
+            case Block():
+                yield from _of_block(statement)
+
+
+def _of_block(block: Block) -> Iterator[Reference]:
+    if block.extends:
+        yield block.extends
+    for item in block.items:
+        match item:
+            case Block():
+                yield from _of_block(item)
+            case Field() | Assert():
+                yield from references(_expression(item))
+
+
+def _expression(item: Field | Assert) -> Expression:
+    return item.value if isinstance(item, Field) else item.condition
