@@ -1,0 +1,85 @@
+"""AttentionSpec, tensors -> class Attention."""
+
+from __future__ import annotations
+
+from moec.compiler.emit.holes import Code, code, docstring, listed, literal
+from moec.compiler.emit.layout import call, given
+from moec.compiler.emit.weights import BODY_INDENT, weights
+from moec.compiler.places import Places
+from moec.compiler.plan import Plan
+from moec.compiler.typed import AttentionSpec
+from moec.compiler.units import plural
+
+
+def attention_class(plan: Plan, places: Places) -> Code:
+    """Projections, rotary positions, the kernel, the output projection."""
+    spec = plan.run.model.attention
+    return code(
+        """
+class Attention(nnx.Module):
+    {doc}
+
+    def __init__(self, init: Initializer) -> None:
+        {weights}
+
+    def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> tuple[jax.Array, KeyValues | None]:
+        {query}
+        {key}
+        v_BSGH = split_heads(x_BSD, self.w_v{b_v})
+        {attend}
+        return constrain(merge_heads(mixed_BSNH, self.w_o{b_o}), RESIDUAL), cache
+""",
+        doc=docstring(_describe(spec) + places.mention("model.attention")),
+        weights=weights(plan, "Attention"),
+        query=_heads(plan, code("q_BSNH"), code("self.w_q"), code("self.b_q"), code("self.q_norm")),
+        key=_heads(plan, code("k_BSGH"), code("self.w_k"), code("self.b_k"), code("self.k_norm")),
+        b_v=_bias(spec, code(", self.b_v")),
+        b_o=_bias(spec, code(", self.b_o")),
+        attend=_attend(plan),
+    )
+
+
+def _describe(spec: AttentionSpec) -> str:
+    heads = plural(spec.n_heads, "query head")
+    shared = plural(spec.n_kv_heads, "key-value head")
+    parts = [f"{heads} and {shared} of width {spec.d_head}", "rotary positions"]
+    if spec.qk_norm:
+        parts.append("queries and keys normalised per head")
+    if spec.window is not None:
+        parts.append(f"each token sees the last {spec.window:,} only")
+    return f"Causal attention: {', '.join(parts)}."
+
+
+def _heads(plan: Plan, heads: Code, weight: Code, bias: Code, norm: Code) -> Code:
+    """Queries or keys: projected, normalised where the spec says so, rotated."""
+    spec = plan.run.model.attention
+    arguments = listed(code("x_BSD"), weight, *((bias,) if spec.bias else ()))
+    split = code("split_heads({arguments})", arguments=arguments)
+    theta = literal(spec.rope_theta)
+    if not spec.qk_norm:
+        return code("{heads} = rope({split}, batch.positions_BS, theta={theta})", heads=heads, split=split, theta=theta)
+    return code(
+        """
+{heads} = rms_norm({split}, {norm}, eps={eps})
+{heads} = rope({heads}, batch.positions_BS, theta={theta})
+""",
+        heads=heads,
+        split=split,
+        norm=norm,
+        eps=literal(plan.run.model.norm.eps),
+        theta=theta,
+    )
+
+
+def _bias(spec: AttentionSpec, argument: Code) -> Code:
+    return argument if spec.bias else code("")
+
+
+def _attend(plan: Plan) -> Code:
+    spec = plan.run.model.attention
+    arguments = [code("q_BSNH, k_BSGH, v_BSGH, batch, cache"), given("kernel", plan.kernels.attention)]
+    if spec.window is not None:
+        arguments.append(given("window", spec.window))
+    if spec.softcap is not None:
+        arguments.append(given("softcap", spec.softcap))
+    return call(code("mixed_BSNH, cache = attend"), *arguments, indent=BODY_INDENT)

@@ -1,0 +1,140 @@
+"""StackPlan, tensors -> class DenseBlock, class MoeBlock and, where the layers are scanned, class Period."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from moec.compiler.emit.holes import Code, code, docstring, identifier, lines, literal
+from moec.compiler.emit.norms import branch_input, branch_sum
+from moec.compiler.emit.weights import weights
+from moec.compiler.places import Places
+from moec.compiler.plan import LayerKind, Plan
+from moec.compiler.typed import Placement
+from moec.compiler.units import numbers_in_words, plural
+
+BLOCK_OF_KIND: Final = {"dense": "DenseBlock", "moe": "MoeBlock"}
+_PLACEMENT_IN_WORDS: Final = {
+    "pre": "normalised before",
+    "post": "normalised after it is added",
+    "hybrid": "normalised before and after",
+}
+
+
+def layer_numbers(plan: Plan, kind: LayerKind) -> tuple[int, ...]:
+    """The numbers of the layers of one kind."""
+    return tuple(layer.number for layer in plan.stack.layers if layer.kind == kind)
+
+
+def block_class(plan: Plan, places: Places, kind: LayerKind) -> Code:
+    """Attention and one feed-forward branch, each on the residual stream."""
+    norm = plan.run.model.norm
+    return code(
+        """
+class {block}(nnx.Module):
+    {doc}
+
+    def __init__(self, init: Initializer) -> None:
+        {weights}
+
+    def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
+        {normed}
+        mixed_BSD, cache = self.attention(normed_BSD, batch, cache)
+        {total}
+        {branch}
+""",
+        block=identifier(BLOCK_OF_KIND[kind]),
+        doc=docstring(_describe(plan, kind) + places.mention(_origin(kind))),
+        weights=_modules(plan, kind),
+        normed=branch_input(norm, norm.placement, "attention_norm"),
+        total=branch_sum(norm, norm.placement, "attention_norm", code("mixed_BSD")),
+        branch=_experts_branch(plan) if kind == "moe" else _ffn_branch(plan),
+    )
+
+
+def _origin(kind: LayerKind) -> str:
+    return "model.experts.every" if kind == "moe" else "model.n_layers"
+
+
+def _describe(plan: Plan, kind: LayerKind) -> str:
+    numbers = layer_numbers(plan, kind)
+    layers = f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
+    branch = "experts" if kind == "moe" else "feed-forward"
+    first, second = _PLACEMENT_IN_WORDS[plan.run.model.norm.placement], _PLACEMENT_IN_WORDS[_placement(plan, kind)]
+    if first == second:
+        return f"{layers}: attention and {branch}, each {first}."
+    return f"{layers}: attention, {first}, and {branch}, {second}."
+
+
+def _placement(plan: Plan, kind: LayerKind) -> Placement:
+    branch = plan.run.model.experts if kind == "moe" else plan.run.model.ffn
+    assert branch is not None
+    return branch.norm
+
+
+def _modules(plan: Plan, kind: LayerKind) -> Code:
+    block = BLOCK_OF_KIND[kind]
+    norms = [tensor.name for tensor in plan.tensors if tensor.owner == block]
+    of_attention = [name for name in norms if name.startswith("attention_norm")]
+    of_branch = [name for name in norms if name not in of_attention]
+    branch = code("self.ffn = Ffn(init)") if kind == "dense" else code("self.experts = Experts(init)")
+    return lines(
+        weights(plan, block, *of_attention),
+        code("self.attention = Attention(init)"),
+        weights(plan, block, *of_branch),
+        branch,
+        code("self.shared_experts = SharedExperts(init)") if kind == "moe" and has_shared_experts(plan) else None,
+    )
+
+
+def has_shared_experts(plan: Plan) -> bool:
+    """Whether MoE blocks have experts that every token passes through."""
+    return any(tensor.owner == "SharedExperts" for tensor in plan.tensors)
+
+
+def _ffn_branch(plan: Plan) -> Code:
+    norm, placement = plan.run.model.norm, _placement(plan, "dense")
+    return lines(
+        branch_input(norm, placement, "ffn_norm"),
+        branch_sum(norm, placement, "ffn_norm", code("self.ffn(normed_BSD)")),
+        code("return BlockOutput(x_BSD, cache, None)"),
+    )
+
+
+def _experts_branch(plan: Plan) -> Code:
+    norm, placement = plan.run.model.norm, _placement(plan, "moe")
+    return lines(
+        branch_input(norm, placement, "experts_norm"),
+        code("y_BSD, report = self.experts(normed_BSD, batch)"),
+        code("y_BSD = y_BSD + self.shared_experts(normed_BSD)") if has_shared_experts(plan) else None,
+        branch_sum(norm, placement, "experts_norm", code("y_BSD")),
+        code("return BlockOutput(x_BSD, cache, report)"),
+    )
+
+
+def period_class(plan: Plan) -> Code:
+    """The repeated run of blocks of a scanned stack."""
+    stack = plan.stack
+    blocks = [
+        code("{block}(init.layer({number})),", block=identifier(BLOCK_OF_KIND[kind]), number=literal(number))
+        for number, kind in enumerate(stack.period, start=1)
+    ]
+    first = len(stack.head) + 1
+    doc = f"{plural(len(stack.period), 'layer')}, repeated {stack.repeats} times from layer {first} on."
+    return code(
+        """
+class Period(nnx.Module):
+    {doc}
+
+    def __init__(self, init: Initializer) -> None:
+        self.blocks = nnx.List(
+            [
+                {blocks}
+            ]
+        )
+
+    def __call__(self, x_BSD: jax.Array, batch: Batch, caches: tuple[KeyValues, ...] | None) -> LayersOutput:
+        return run_layers(self.blocks, x_BSD, batch, caches)
+""",
+        doc=docstring(doc),
+        blocks=lines(*blocks),
+    )

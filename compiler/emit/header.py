@@ -1,0 +1,49 @@
+"""Plan -> the docstring that opens the program: what it trains, on what, for how long, and what the file is."""
+
+from __future__ import annotations
+
+from moec.compiler.emit.blocks import layer_numbers
+from moec.compiler.emit.holes import Code, docstring
+from moec.compiler.places import RESOLVED
+from moec.compiler.plan import Plan
+from moec.compiler.units import numbers_in_words, plural
+
+VERSION = "0.1.0"
+
+
+def header(plan: Plan) -> Code:
+    """The docstring of the program."""
+    run = plan.run
+    own = (*run.doc.splitlines(), "") if run.doc.strip() else ()
+    return docstring(
+        f"Run `{run.name}`: model `{run.model.name}` on mesh `{run.mesh.name}`.",
+        "",
+        *own,
+        _layers(plan),
+        _size(plan),
+        "",
+        f"Written by moec {VERSION} from the {RESOLVED} beside it; line numbers in comments are that file's.",
+        "It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.",
+        "",
+        "    python program.py train | eval | generate | prove        (each with --help)",
+        indent=0,
+    )
+
+
+def _layers(plan: Plan) -> str:
+    model = plan.run.model
+    layers = f"{plural(model.n_layers, 'layer')} of width {model.d_model:,}"
+    if model.experts is None:
+        return f"{layers}, all dense."
+    numbers = layer_numbers(plan, "moe")
+    where = "every layer" if len(numbers) == model.n_layers else f"layers {numbers_in_words(numbers)}"
+    experts = f"{model.experts.n_experts:,} experts of width {model.experts.d_ff:,} in {where}"
+    return f"{layers}; {experts}, {model.experts.top_k} of them per token."
+
+
+def _size(plan: Plan) -> str:
+    counts, budget = plan.parameters, plan.budget
+    active = f", {counts.active:,} of them active per token" if counts.active != counts.total else ""
+    devices = f"{plural(plan.mesh.devices, 'device')} ({plan.run.mesh.hardware.name})"
+    tokens = f"{budget.tokens:,} tokens: {plural(budget.steps, 'step')} of {plan.batch.tokens:,}"
+    return f"{counts.total:,} parameters{active}. {devices}. {tokens}."

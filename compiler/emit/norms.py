@@ -1,0 +1,29 @@
+"""NormSpec -> the call that normalises, and the sum that ends a residual branch."""
+
+from __future__ import annotations
+
+from moec.compiler.emit.holes import Code, code, identifier, literal
+from moec.compiler.typed import NormSpec, Placement
+
+
+def normalised(spec: NormSpec, value: Code, name: str) -> Code:
+    """`rms_norm(x_BSD, self.ffn_norm, eps=1e-5)`: `value` normalised with the weights `name` of the module."""
+    eps, scale = literal(spec.eps), identifier(name)
+    if spec.kind == "layernorm":
+        return code("layer_norm({value}, self.{scale}, self.{scale}_bias, eps={eps})", value=value, scale=scale, eps=eps)
+    return code("rms_norm({value}, self.{scale}, eps={eps})", value=value, scale=scale, eps=eps)
+
+
+def branch_input(spec: NormSpec, placement: Placement, name: str) -> Code:
+    """The line that makes `normed_BSD`, what a residual branch reads."""
+    x_BSD = code("x_BSD")
+    return code("normed_BSD = {value}", value=x_BSD if placement == "post" else normalised(spec, x_BSD, name))
+
+
+def branch_sum(spec: NormSpec, placement: Placement, name: str, y_BSD: Code) -> Code:
+    """The line that adds `y_BSD`, what a residual branch gives, to the residual stream."""
+    if placement == "post":
+        total = code("x_BSD + {y}", y=y_BSD)
+        return code("x_BSD = {total}", total=normalised(spec, total, name))
+    added = normalised(spec, y_BSD, f"{name}_after") if placement == "hybrid" else y_BSD
+    return code("x_BSD = x_BSD + {added}", added=added)

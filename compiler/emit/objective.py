@@ -1,0 +1,107 @@
+"""ModelSpec, ExpertsSpec -> the function `objective`, where each term that is minimised has its name, and `after_step`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moec.compiler.emit.blocks import layer_numbers
+from moec.compiler.emit.holes import Code, code, docstring, lines, literal
+from moec.compiler.emit.layout import call, given
+from moec.compiler.places import Places
+from moec.compiler.plan import Plan
+from moec.compiler.units import exact, plural
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One summand: its key in the metrics, what it is in words with its weight, its expression."""
+
+    name: str
+    words: str
+    value: Code
+
+
+def objective_function(plan: Plan, places: Places) -> Code:
+    """The scalar to minimise, as the sum of its named terms."""
+    terms = _terms(plan)
+    has_experts = plan.run.model.experts is not None
+    entries = [code("{name}: {value},", name=literal(term.name), value=term.value) for term in terms]
+    return code(
+        """
+def objective(model: Model, batch: Batch) -> Objective:
+    {doc}
+    hidden_BSD, _, {routers} = model(batch)
+    {prediction}
+    return objective_of(
+        {
+            {entries}
+        },
+        {reported},
+    )
+""",
+        doc=docstring(_describe(plan, terms, places)),
+        routers=code("routers") if has_experts else code("_"),
+        prediction=_prediction(plan),
+        entries=lines(*entries),
+        reported=code("routers") if has_experts else literal(None),
+    )
+
+
+def _terms(plan: Plan) -> list[Term]:
+    model, experts = plan.run.model, plan.run.model.experts
+    terms = [Term("cross_entropy", "cross-entropy", code("prediction.cross_entropy"))]
+    if model.logits_z_loss:
+        terms.append(_weighted("logits_z_loss", "mean squared logsumexp of the logits", model.logits_z_loss, code("prediction.squared_logsumexp")))
+    if experts is not None and experts.balance_loss:
+        value = code("jnp.mean(routers.balance_loss)")
+        terms.append(_weighted("balance_loss", "balance loss", experts.balance_loss, value))
+    if experts is not None and experts.z_loss:
+        value = code("jnp.mean(routers.z_loss)")
+        terms.append(_weighted("router_z_loss", "router z-loss", experts.z_loss, value))
+    return terms
+
+
+def _weighted(name: str, words: str, weight: float, value: Code) -> Term:
+    weighted = code("{weight} * {value}", weight=literal(weight), value=value)
+    return Term(name, f"{exact(weight)} x {words}", weighted)
+
+
+def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
+    total = " + ".join(term.words for term in terms)
+    of_routers = [term for term in terms if term.name in ("balance_loss", "router_z_loss")]
+    sentence = f"{total[0].upper()}{total[1:]}"
+    if not of_routers:
+        return f"{sentence}."
+    last = "the last" if len(of_routers) == 1 else f"the last {len(of_routers)}"
+    verb = "is the mean" if len(of_routers) == 1 else "are means"
+    layers = plural(len(layer_numbers(plan, "moe")), "MoE layer")
+    return f"{sentence}; {last} {verb} over {layers}{places.mention('model.experts.balance_loss')}."
+
+
+def _prediction(plan: Plan) -> Code:
+    model = plan.run.model
+    arguments = [code("hidden_BSD, model.head_DV(), batch")]
+    if plan.kernels.cross_entropy_chunk < plan.batch.micro_sequences * model.seq_len:
+        arguments.append(given("chunk", plan.kernels.cross_entropy_chunk))
+    if model.logits_softcap is not None:
+        arguments.append(given("softcap", model.logits_softcap))
+    if model.dtype.logits != "float32":
+        arguments.append(given("dtype", model.dtype.logits))
+    return call(code("prediction = cross_entropy"), *arguments, indent=4)
+
+
+def after_step_function(plan: Plan, places: Places) -> Code | None:
+    """What changes the routers' biases after each step; None where nothing does."""
+    experts = plan.run.model.experts
+    if experts is None or not experts.bias_update_rate:
+        return None
+    doc = f"Moves the bias of each expert by {exact(experts.bias_update_rate)} towards equal load."
+    return code(
+        """
+def after_step(model: Model, routers: RouterReport) -> None:
+    {doc}
+    nudge_router_biases(model, routers, {rate})
+""",
+        doc=docstring(doc + places.mention("model.experts.bias_update_rate")),
+        rate=given("rate", experts.bias_update_rate),
+    )

@@ -1,0 +1,45 @@
+"""Several plans side by side, each against the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from moec.compiler.plan import Plan
+from moec.compiler.report.document import Column, Table
+from moec.compiler.report.text import table_text
+from moec.compiler.units import count, duration, flops, ratio, size
+
+_Row = tuple[str, Callable[[Plan], float], Callable[[float], str]]
+
+
+def compare(plans: Sequence[Plan]) -> str:
+    """One row per quantity, one column per run, and its ratio to the first run."""
+    first = plans[0]
+    columns = [Column("side by side"), Column(first.run.name, "right")]
+    for plan in plans[1:]:
+        columns += [Column(plan.run.name, "right"), Column("ratio", "right")]
+    rows = tuple(_row(row, plans) for row in _ROWS)
+    return "\n".join(table_text(Table(tuple(columns), rows))) + "\n"
+
+
+def _row(row: _Row, plans: Sequence[Plan]) -> tuple[str, ...]:
+    name, value_of, shown = row
+    base = value_of(plans[0])
+    cells = [name, shown(base)]
+    for plan in plans[1:]:
+        value = value_of(plan)
+        cells += [shown(value), ratio(value / base) if base else "-"]
+    return tuple(cells)
+
+
+_ROWS: tuple[_Row, ...] = (
+    ("parameters", lambda plan: plan.parameters.total, count),
+    ("active parameters", lambda plan: plan.parameters.active, count),
+    ("training FLOPs per token", lambda plan: float(plan.flops.train_per_token), flops),
+    ("tokens", lambda plan: plan.budget.tokens, count),
+    ("steps", lambda plan: plan.budget.steps, count),
+    ("training FLOPs", lambda plan: float(plan.budget.train_flops), flops),
+    ("memory per device", lambda plan: plan.memory.total, size),
+    ("step time (estimate)", lambda plan: plan.step_time.seconds, duration),
+    ("training time (estimate)", lambda plan: plan.step_time.seconds * plan.budget.steps, duration),
+)
