@@ -1,7 +1,7 @@
 """From a run to its plan: the passes, from top to bottom.
 
-Each pass takes values and gives a value, with diagnostics where it can refuse. Passes that do not need one another all run before
-errors stop the rest, so that one look tells everything that is wrong.
+Each pass takes values and gives a value, with diagnostics where it can refuse. Passes that do not need one another
+all run before errors stop the rest, so that one look tells everything that is wrong.
 """
 
 from __future__ import annotations

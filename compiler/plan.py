@@ -1,4 +1,5 @@
-"""The plan: every number that is derived from one run, each with its formula. What the emitter prints and the user reads."""
+"""The plan: every number that is derived from one run, each with its formula. What the emitter prints and the user
+reads."""
 
 from __future__ import annotations
 
@@ -11,9 +12,7 @@ from moec.compiler.typed import RunSpec
 
 Number = int | float | Fraction
 LayerKind = Literal["dense", "moe"]
-TensorRole = Literal[
-    "embedding", "head", "attention", "ffn", "experts", "router", "shared_experts", "norm"
-]
+TensorRole = Literal["embedding", "head", "attention", "ffn", "experts", "router", "shared_experts", "norm"]
 TensorInit = Literal["normal", "ones", "zeros"]
 DimSpec = tuple[str, ...]
 """The mesh axes over which one tensor dim is sharded, outermost first; () keeps it whole."""
@@ -43,9 +42,9 @@ class LayerPlan:
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """The layers as the program writes them: `period` is the repeated run of kinds, `repeats` how often, after `head` layers
-    that stand alone (first_dense). `scan` runs the periods in a loop with stacked weights, else they are unrolled.
-    With `scan` False, `head` holds all the layers and `period` is ()."""
+    """The layers as the program writes them: `period` is the repeated run of kinds, `repeats` how often, after
+    `head` layers that stand alone (first_dense). `scan` runs the periods in a loop with stacked weights, else they
+    are unrolled. With `scan` False, `head` holds all the layers and `period` is ()."""
 
     layers: tuple[LayerPlan, ...]
     head: tuple[LayerKind, ...]
@@ -57,10 +56,10 @@ class StackPlan:
 
 @dataclass(frozen=True, slots=True)
 class TensorPlan:
-    """One kind of weight. `owner` is the class of the program that makes it: `Model`, `Attention`, `Ffn`, `Experts`,
-    `SharedExperts`, `DenseBlock`, `MoeBlock`. `dims` are the letters of docs/notation.md, one per entry of `shape` and `sharding`;
-    `layers` the numbers of the layers that have one, () for a weight outside the layers.
-    `active` is the fraction of it that one token uses."""
+    """One kind of weight. `owner` is the class of the program that makes it: `Model`, `Attention`, `Ffn`,
+    `Experts`, `SharedExperts`, `DenseBlock`, `MoeBlock`. `dims` are the letters of docs/notation.md, one per entry
+    of `shape` and `sharding`; `layers` the numbers of the layers that have one, () for a weight outside the
+    layers. `active` is the fraction of it that one token uses."""
 
     owner: str
     name: str
@@ -105,7 +104,8 @@ class FlopRow:
 
 @dataclass(frozen=True, slots=True)
 class FlopCounts:
-    """`train` is ideal: 3 x forward with causal attention halved, no padding, no re-computation. The conventions are by name."""
+    """`train` is ideal: 3 x forward with causal attention halved, no padding, no re-computation. The conventions
+    are by name."""
 
     rows: tuple[FlopRow, ...]
     forward_per_token: Number
@@ -146,8 +146,9 @@ class BudgetPlan:
 
 @dataclass(frozen=True, slots=True)
 class RoutingPlan:
-    """Of one MoE layer and one micro-batch. `capacity` slots per expert and group, None if dropless; `slots_per_token` the
-    other convention (axlearn's); `dispatch` and `grouped_matmul` are the runtime's names, never `auto`."""
+    """Of one MoE layer and one micro-batch. `capacity` slots per expert and group, None if dropless;
+    `slots_per_token` the other convention (axlearn's); `dispatch` and `grouped_matmul` are the runtime's names,
+    never `auto`."""
 
     group_size: int
     groups: int
@@ -211,8 +212,8 @@ class StepTimePlan:
 
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
-    """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all devices go
-    through the head and the cross-entropy at once."""
+    """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all
+    devices go through the head and the cross-entropy at once."""
 
     attention: str
     cross_entropy_chunk: int

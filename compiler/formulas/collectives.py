@@ -10,7 +10,8 @@ from math import ceil
 
 
 def gathered_send_bytes(array_bytes: int, n: int) -> int:
-    """Sent per device by an all-gather that ends with, or a reduce-scatter that starts from, `array_bytes`: (n-1)/n of it."""
+    """Sent per device by an all-gather that ends with, or a reduce-scatter that starts from, `array_bytes`:
+    (n-1)/n of it."""
     return ceil(array_bytes * (n - 1) / n)
 
 

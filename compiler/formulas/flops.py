@@ -32,7 +32,8 @@ def mean_visible_keys(seq_len: int, window: int | None) -> Fraction:
 def attention_flops(visible_keys: Fraction, n_heads: int, d_head: int) -> Fraction:
     """Scores and weighted values of one token: 2 matmuls of 2 * keys * N * H.
 
-    Source: Chowdhery et al. (PaLM), arXiv 2204.02311, appendix B (12 L H Q T for training, there without the causal half).
+    Source: Chowdhery et al. (PaLM), arXiv 2204.02311, appendix B (12 L H Q T for training, there without the causal
+    half).
     """
     return 4 * visible_keys * n_heads * d_head
 

@@ -1,6 +1,7 @@
 """Scaling laws that say how many tokens a model of a given size should see.
 
-Each entry says what its N means, where it was fitted and where its numbers were read. A law without these is not listed.
+Each entry says what its N means, where it was fitted and where its numbers were read. A law without these is not
+listed.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ LAWS: Final[Mapping[str, Law]] = {
         "(beta * b * n_params**alpha / (alpha * a))**(1 / beta)",
         ParametricFit(a=482.01, b=2085.43, alpha=0.3478, beta=0.3658),
         FITTED_PARAMS,
-        "Besiroglu et al., arXiv 2404.10102, refit of approach 3 (secondary reading; standard errors: a 124.58, b 1293.23)",
+        "Besiroglu et al., arXiv 2404.10102, refit of approach 3 (secondary reading; standard errors: a 124.58, "
+        "b 1293.23)",
     ),
 }
 

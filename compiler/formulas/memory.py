@@ -44,8 +44,8 @@ def factored_elements(shape: tuple[int, ...]) -> int:
 def optimizer_elements(kind: str, tensor: TensorPlan, axes: Mapping[str, int]) -> int:
     """State elements of all copies of one weight on one device.
 
-    Source: AdamW keeps two moments (arXiv 1711.05101), Lion one (arXiv 2302.06675), Muon one for matrices and AdamW's two
-    for everything else (optax.contrib.muon), Adafactor factored second moments.
+    Source: AdamW keeps two moments (arXiv 1711.05101), Lion one (arXiv 2302.06675), Muon one for matrices and AdamW's
+    two for everything else (optax.contrib.muon), Adafactor factored second moments.
     """
     elements = local_elements(tensor, axes)
     if kind == "lion":

@@ -34,7 +34,8 @@ def axis_reach(axes: Mapping[str, int], axis: str) -> int:
 def network_of(hardware: Hardware, axes: Mapping[str, int], names: tuple[str, ...], fast: int) -> Network:
     """The network that the slowest of the axes `names` crosses; 0 bytes per second where it is unknown.
 
-    Assumption: devices are numbered so that the last mesh axis lies on the nearest chips; a TPU ring uses one link each way.
+    Assumption: devices are numbered so that the last mesh axis lies on the nearest chips; a TPU ring uses one link
+    each way.
     """
     if any(axes[axis] > 1 and axis_reach(axes, axis) > fast for axis in names):
         return Network(hardware.network_bytes_per_second, False, True)

@@ -7,10 +7,12 @@ from typing import Final
 from moec.spec.hardware import Hardware
 
 ACHIEVABLE_SHARE: Final = 0.8
-"""Assumption where the catalogue has no measured rate: H100 reaches 798 of 989 TFLOP/s at 8192^3 (reference/jax-facts.md)."""
+"""Assumption where the catalogue has no measured rate: H100 reaches 798 of 989 TFLOP/s at 8192^3
+(reference/jax-facts.md)."""
 
 FLOAT32_SHARE: Final = 0.5
-"""Assumption where the catalogue has no float32 rate: half of bfloat16, which is TF32 against bfloat16 on NVIDIA tensor cores."""
+"""Assumption where the catalogue has no float32 rate: half of bfloat16, which is TF32 against bfloat16 on NVIDIA
+tensor cores."""
 
 
 def peak_flops_per_second(hardware: Hardware, dtype: str) -> float:
@@ -22,7 +24,8 @@ def peak_flops_per_second(hardware: Hardware, dtype: str) -> float:
 
 
 def matmul_flops_per_second(hardware: Hardware, dtype: str) -> float:
-    """What a large matmul gets: measured where someone measured it, else `ACHIEVABLE_SHARE` of the peak; 0 if unknown."""
+    """What a large matmul gets: measured where someone measured it, else `ACHIEVABLE_SHARE` of the peak; 0 if
+    unknown."""
     measured = hardware.achievable_flops_per_second.get(dtype, 0.0)
     return measured or ACHIEVABLE_SHARE * peak_flops_per_second(hardware, dtype)
 

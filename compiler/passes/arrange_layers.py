@@ -17,9 +17,14 @@ MIN_REPEATS: Final = 3
 MIN_LAYERS: Final = 9
 """Assumption: below these, unrolled layers compile fast enough and XLA can schedule across them."""
 
+MAX_LAYERS: Final = 4_096
+"""Assumption: several times deeper than any transformer that was trained; it keeps the work of planning small."""
+
 
 def arrange_layers(run: RunSpec) -> tuple[StackPlan | None, tuple[Diagnostic, ...]]:
-    """The layers of the model in order, and whether they are scanned. Errors: MOE3104 to MOE3108."""
+    """The layers of the model in order, and whether they are scanned. Errors: MOE3104 to MOE3108, MOE3110."""
+    if run.model.n_layers > MAX_LAYERS:
+        return None, (codes.too_many_layers(place(run, "model.n_layers"), run.model.n_layers, MAX_LAYERS),)
     kinds = layer_kinds(run.model.n_layers, run.model.experts)
     told = check_kinds(run, kinds)
     if told:
@@ -38,11 +43,11 @@ def arrange_layers(run: RunSpec) -> tuple[StackPlan | None, tuple[Diagnostic, ..
 
 
 def layer_kinds(n_layers: int, experts: ExpertsSpec | None) -> tuple[LayerKind, ...]:
-    """Layer n (from 1) has experts when it comes after `first_dense` and n - offset is a multiple of `every`."""
+    """Layer n (from 1) has experts when it comes after `first_dense` and leaves `offset` when divided by `every`."""
     if experts is None:
-        return ("dense",) * n_layers
+        return tuple("dense" for _ in range(n_layers))
     return tuple(
-        "moe" if n > experts.first_dense and (n - experts.offset) % experts.every == 0 else "dense"
+        "moe" if n > experts.first_dense and n % experts.every == experts.offset else "dense"
         for n in range(1, n_layers + 1)
     )
 
@@ -64,13 +69,19 @@ def check_kinds(run: RunSpec, kinds: tuple[LayerKind, ...]) -> tuple[Diagnostic,
             )
         )
     elif experts is not None and "moe" not in kinds:
-        told.append(codes.no_moe_layer(place(run, "model.experts"), len(kinds), experts.every, experts.first_dense))
+        told.append(codes.no_moe_layer(place(run, "model.experts"), len(kinds), first_moe_layer(experts)))
     elif "dense" in kinds and run.model.ffn is None:
         first = kinds.index("dense") + 1
         told.append(codes.dense_layer_without_ffn(place(run, "model"), first))
     elif "dense" not in kinds and run.model.ffn is not None:
         told.append(codes.unused_ffn(place(run, "model.ffn"), place(run, "model.experts.every")))
     return tuple(told)
+
+
+def first_moe_layer(experts: ExpertsSpec) -> int:
+    """The number of the first layer that would have experts, if there were enough layers."""
+    after = experts.first_dense + 1
+    return after + (experts.offset - after) % experts.every
 
 
 def scan_error(run: RunSpec) -> Diagnostic:

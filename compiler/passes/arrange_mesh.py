@@ -1,6 +1,7 @@
 """RunSpec -> MeshPlan: the size of every mesh axis.
 
-The one axis that is `auto` becomes what the others leave over. Does not choose among layouts: that is the planner's work.
+The one axis that is `auto` becomes what the others leave over. Does not choose among layouts: that is the planner's
+work.
 """
 
 from __future__ import annotations

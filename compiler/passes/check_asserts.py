@@ -1,7 +1,7 @@
 """RunSpec and derived numbers -> diagnostics: every `assert` of the run holds.
 
-An assert may name `plan.*` (the names of `moec plan --format json`), `hardware.*` and the fields of its run; a failure shows the value
-of every part.
+An assert may name `plan.*` (the names of `moec plan --format json`), `hardware.*` and the fields of its run; a
+failure shows the value of every part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Run and plan parts -> warnings: what compiles and trains, and is probably not what was meant or what the chip likes."""
+"""Run and plan parts -> warnings: what compiles and trains, and is probably not what was meant or what the chip
+likes."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def check_dispatch(run: RunSpec, experts: ExpertsSpec, routing: RoutingPlan) -> 
 def check_rows(run: RunSpec, mesh: MeshPlan, batch: BatchPlan, experts: ExpertsSpec) -> Iterator[Diagnostic]:
     """Rows that one expert multiplies at a time, at even load, against the chip's compute-bound point.
 
-    Source: an expert sees the micro-batch's choices of all devices that share it: tokens * top_k / n_experts over data and fsdp.
+    Source: an expert sees the micro-batch's choices of all devices that share it: tokens * top_k / n_experts over
+    data and fsdp.
     """
     hardware, dtype = run.mesh.hardware, run.model.dtype.compute
     needed = compute_bound_rows(hardware, dtype, BYTES_PER_ELEMENT[dtype])

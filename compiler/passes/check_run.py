@@ -1,4 +1,5 @@
-"""RunSpec, BudgetPlan -> diagnostics: data, evaluation, checkpoints and re-computation fit the model and the length of the run."""
+"""RunSpec, BudgetPlan -> diagnostics: data, evaluation, checkpoints and re-computation fit the model and the
+length of the run."""
 
 from __future__ import annotations
 

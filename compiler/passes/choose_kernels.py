@@ -52,8 +52,8 @@ def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
 
 
 def choose_chunk(model: ModelSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
-    """Tokens per chunk of head and cross-entropy over all devices: a power-of-two part of the micro-batch whose logits on
-    one device stay within `LOGITS_CHUNK_BYTES`."""
+    """Tokens per chunk of head and cross-entropy over all devices: a power-of-two part of the micro-batch whose
+    logits on one device stay within `LOGITS_CHUNK_BYTES`."""
     tokens = batch.micro_sequences * model.seq_len
     shares = mesh.devices // mesh.axes["model"]
     token_bytes = model.vocab_size // mesh.axes["model"] * FLOAT32_BYTES

@@ -1,7 +1,7 @@
 """RunSpec, StackPlan, RoutingPlan -> FlopCounts: matmul FLOPs of one token, operation by operation.
 
-`ideal` is what the mathematics needs, `executed` adds empty slots and one-hot dispatch. Norms, softmax, activations, RoPE and the
-optimizer are left out: they are bound by memory.
+`ideal` is what the mathematics needs, `executed` adds empty slots and one-hot dispatch. Norms, softmax, activations,
+RoPE and the optimizer are left out: they are bound by memory.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def ffn_row(operation: str, layers: int, d_model: int, ffn: FfnSpec) -> FlopRow:
 
 
 def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers: int) -> Iterator[FlopRow]:
-    """Router, dispatch, experts, shared experts. A token costs `top_k` experts; a slot costs one whether it is full or not."""
+    """Router, dispatch, experts, shared experts. A token costs `top_k` experts; a slot costs one whether it is
+    full or not."""
     n_experts, matrices = experts.n_experts, matrices_of(experts.activation)
     yield row("router", layers, matmul_flops(d_model, n_experts), "2 * d_model * n_experts")
     if routing.dispatch == "onehot" and routing.capacity is not None:

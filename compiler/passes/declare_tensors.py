@@ -1,7 +1,7 @@
 """RunSpec, StackPlan -> TensorPlan of every weight: shape, sharding, initialisation.
 
-The 3D method: `fsdp` cuts d_model, `model` cuts heads, widths and vocabulary, `expert` cuts experts; `data` and `seq` cut no
-weight. Owners and names are those of the program's classes. Counts and bytes come later.
+The 3D method: `fsdp` cuts d_model, `model` cuts heads, widths and vocabulary, `expert` cuts experts; `data` and `seq`
+cut no weight. Owners and names are those of the program's classes. Counts and bytes come later.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def block_tensors(
 
 
 def attention_tensors(model: ModelSpec, layers: tuple[int, ...]) -> Iterator[TensorPlan]:
-    """Projections of grouped-query attention, with biases and norms of queries and keys where the spec asks for them."""
+    """Projections of grouped-query attention, with biases and norms of queries and keys where the spec asks for
+    them."""
     owner = Owner(model, "Attention", layers, "attention")
     yield owner.matrix("w_q", "DNH", "D")
     yield owner.matrix("w_k", "DGH", "D")

@@ -23,8 +23,8 @@ from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
 RESIDUALS_KEPT: Final = {"none": 4, "full": 1, "save_dots": 3, "names": 1}
-"""Arrays of the residual stream's size that a layer keeps: without re-computation the input and the normed input of both branches;
-with `save_dots` the block's input and both branches' outputs; else the block's input alone.
+"""Arrays of the residual stream's size that a layer keeps: without re-computation the input and the normed input of
+both branches; with `save_dots` the block's input and both branches' outputs; else the block's input alone.
 
 Assumption: XLA keeps nothing that a fusion can make again from these."""
 
@@ -33,7 +33,8 @@ DOTS: Final = ("q", "k", "v", "ffn_gate", "ffn_up", "shared_gate", "shared_up")
 
 
 LITTLE_LEFT: Final = 0.9
-"""Assumption: XLA, collectives and fragmentation want a tenth of the memory (XLA_PYTHON_CLIENT_MEM_FRACTION is 0.9 at most)."""
+"""Assumption: XLA, collectives and fragmentation want a tenth of the memory (XLA_PYTHON_CLIENT_MEM_FRACTION is 0.9
+at most)."""
 
 
 def estimate_memory(
@@ -131,8 +132,8 @@ def kept_bytes(run: RunSpec, stack: StackPlan, mesh: MeshPlan, activations: tupl
 def largest_temporary(
     run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...], activations: tuple[ActivationPlan, ...]
 ) -> int:
-    """The larger of the loss (one chunk of logits and its gradient) and the backward pass of one layer (what is made again, its
-    gradients, and its weights gathered over `fsdp`)."""
+    """The larger of the loss (one chunk of logits and its gradient) and the backward pass of one layer (what is
+    made again, its gradients, and its weights gathered over `fsdp`)."""
     logits = next(activation for activation in activations if stem(activation) == "logits")
     layer = sum(activation_bytes(activation, mesh.axes) for activation in activations if activation is not logits)
     remade = layer if run.remat.policy != "none" else 0

@@ -74,7 +74,8 @@ def recompute_factor(flops: FlopCounts) -> Fraction:
 def operation_row(
     run: RunSpec, mesh: MeshPlan, batch: BatchPlan, tensors: tuple[TensorPlan, ...], row: FlopRow, passes: Fraction
 ) -> TimeRow:
-    """One operation on one device, forward and backward: FLOPs at the matmul rate, or its weights read once per pass."""
+    """One operation on one device, forward and backward: FLOPs at the matmul rate, or its weights read once per
+    pass."""
     hardware, dtype = run.mesh.hardware, run.model.dtype.compute
     flops = passes * Fraction(row.executed_flops_per_token) * batch.tokens / mesh.devices
     compute = float(flops) / matmul_flops_per_second(hardware, dtype)

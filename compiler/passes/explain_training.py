@@ -1,4 +1,5 @@
-"""Plan -> derivations of batch, routing, budget, schedule and losses. Every formula can be worked out from its inputs."""
+"""Plan -> derivations of batch, routing, budget, schedule and losses. Every formula can be worked out from its
+inputs."""
 
 from __future__ import annotations
 
@@ -95,8 +96,8 @@ def explain_losses(plan: Plan) -> Iterator[Derivation]:
         "nats",
         "balance_loss * n_experts * n_experts * (1 / n_experts) * (1 / n_experts)",
         inputs,
-        "balance_loss * E * sum_e f_e P_e, mean over MoE layers, global batch; Fedus et al., arXiv 2101.03961, equation 4, "
-        "with f over all top_k choices",
+        "balance_loss * E * sum_e f_e P_e, mean over MoE layers, global batch; Fedus et al., arXiv 2101.03961, "
+        "equation 4, with f over all top_k choices",
         "model.experts.balance_loss",
     )
 
@@ -125,7 +126,7 @@ def explain_budget(plan: Plan) -> Iterator[Derivation]:
 
 def budget_rule(plan: Plan) -> tuple[str, Mapping[str, Number], str, str]:
     """(formula of the wanted tokens, its inputs, source, origin)."""
-    spec, batch_tokens = plan.run.budget, plan.batch.tokens
+    spec = plan.run.budget
     if spec.tokens is not None:
         return "wanted_tokens", {"wanted_tokens": spec.tokens}, "written", "budget.tokens"
     if spec.steps is not None:

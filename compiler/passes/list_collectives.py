@@ -1,6 +1,8 @@
-"""Tensors, activations and mesh -> CollectivePlan: what every device sends in one training step, forward and backward.
+"""Tensors, activations and mesh -> CollectivePlan: what every device sends in one training step, forward and
+backward.
 
-Counts what the layout needs. XLA may fuse several into one, or hide them behind compute; norm statistics and scalars are left out.
+Counts what the layout needs. XLA may fuse several into one, or hide them behind compute; norm statistics and scalars
+are left out.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def list_collectives(
 def weight_collectives(
     run: RunSpec, axes: Mapping[str, int], micro_batches: int, tensors: tuple[TensorPlan, ...]
 ) -> Iterator[CollectivePlan]:
-    """Weights gathered over `fsdp` in the compute dtype for forward and backward; gradients scattered back and summed."""
+    """Weights gathered over `fsdp` in the compute dtype for forward and backward; gradients scattered back and
+    summed."""
     size = BYTES_PER_ELEMENT[run.model.dtype.compute]
     for tensor in (tensor for tensor in tensors if tensor.trainable):
         cut = {axis for names in tensor.sharding for axis in names}
@@ -85,7 +88,8 @@ def model_collectives(
 def expert_collectives(
     stack: StackPlan, n: int, passes: int, micro_batches: int, routing: RoutingPlan | None, sizes: Mapping[str, int]
 ) -> Iterator[CollectivePlan]:
-    """Tokens to their experts and back: 2 all-to-alls per MoE layer and direction, or a gather and a scatter of all tokens.
+    """Tokens to their experts and back: 2 all-to-alls per MoE layer and direction, or a gather and a scatter of all
+    tokens.
 
     Source: arXiv 2405.15052, table 1 (the two re-shardings of dispatched tokens lie inside the expert axis).
     """

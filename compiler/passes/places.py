@@ -7,7 +7,8 @@ from moec.spec.source import Span
 
 
 def place(run: RunSpec, path: str) -> Span:
-    """The span that gave the field at the dotted `path`; that of the nearest block around it where the field is not known."""
+    """The span that gave the field at the dotted `path`; that of the nearest block around it where the field is
+    not known."""
     while path:
         if path in run.origins:
             return run.origins[path]

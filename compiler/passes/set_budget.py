@@ -1,6 +1,7 @@
 """RunSpec, counts and step time -> BudgetPlan: tokens in whole steps, and the learning-rate schedule in steps.
 
-Whatever the budget is given in, it becomes tokens, then steps, rounded up; the plan's tokens are those of the whole steps.
+Whatever the budget is given in, it becomes tokens, then steps, rounded up; the plan's tokens are those of the whole
+steps.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from moec.compiler.formulas.laws import CHINCHILLA_TOKENS_PER_PARAM, LAWS, law_tokens
+from moec.compiler.formulas.laws import CHINCHILLA_TOKENS_PER_PARAM, FITTED_PARAMS, LAWS, law_tokens
 from moec.compiler.formulas.parameters import count_weights
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BudgetPlan, FlopCounts, ParameterCounts, StepTimePlan, TensorPlan
@@ -23,8 +24,9 @@ WARMUP_SHARE: Final = Fraction(1, 100)
 DECAY_SHARE: Final = Fraction(1, 10)
 """Source: Hu et al. (MiniCPM), arXiv 2404.06395, section 4: about a tenth of the steps decay in warmup-stable-decay."""
 
-FAR_FACTOR: Final = 10
-"""Assumption: within ten times of the law either way, loss at equal compute moves little; models meant to serve much go further."""
+FAR_FACTOR: Final = 18
+"""Tokens per parameter that are off by this factor cost twice the compute for an equal loss: cosh(x/2 ln 18)^(2/x) = 2
+with x = 0.35, the exponents of the refit. Source: Besiroglu et al., arXiv 2404.10102, with alpha = beta."""
 
 
 def set_budget(
@@ -50,7 +52,8 @@ def set_budget(
 
 
 def counted_params(budget: BudgetSpec, tensors: tuple[TensorPlan, ...], parameters: ParameterCounts) -> int:
-    """The N of the law: active unless the budget says otherwise. `dense_equivalent` has one expert in each expert layer's place.
+    """The N of the law: active unless the budget says otherwise. `dense_equivalent` has one expert in each expert
+    layer's place.
 
     Source: Clark et al., arXiv 2202.01169 (the base model of a routed one).
     """
@@ -128,9 +131,10 @@ def check_schedule(run: RunSpec, steps: int, warmup: int, decay: int) -> tuple[D
 
 
 def check_ratio(run: RunSpec, tokens: int, n_params: int) -> tuple[Diagnostic, ...]:
-    """A warning where tokens per parameter are far from compute-optimal, whoever chose them."""
-    ratio = tokens / n_params
-    if CHINCHILLA_TOKENS_PER_PARAM / FAR_FACTOR <= ratio <= CHINCHILLA_TOKENS_PER_PARAM * FAR_FACTOR:
+    """A warning where tokens per parameter are far from compute-optimal, for models of a size that this is known of."""
+    ratio, (low, high) = tokens / n_params, FITTED_PARAMS
+    near = CHINCHILLA_TOKENS_PER_PARAM / FAR_FACTOR <= ratio <= CHINCHILLA_TOKENS_PER_PARAM * FAR_FACTOR
+    if near or not low <= n_params <= high:
         return ()
     counted = (run.budget.count or "active").replace("_", "-")
     return (codes.ratio_far_from_law(place(run, "budget"), tokens, n_params, CHINCHILLA_TOKENS_PER_PARAM, counted),)

@@ -52,7 +52,8 @@ def check_capacity(run: RunSpec, experts: ExpertsSpec) -> tuple[Diagnostic, ...]
 
 
 def check_groups(run: RunSpec, experts: ExpertsSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Diagnostic, ...]:
-    """Errors where a group would cut sequences unevenly, or hold tokens of two devices. Dropless experts have no groups."""
+    """Errors where a group would cut sequences unevenly, or hold tokens of two devices. Dropless experts have no
+    groups."""
     if experts.capacity_factor is None:
         return ()
     size, seq_len, seq = experts.group_size, run.model.seq_len, mesh.axes["seq"]

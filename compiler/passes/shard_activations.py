@@ -1,9 +1,11 @@
 """RunSpec, MeshPlan, BatchPlan, RoutingPlan, KernelPlan -> ActivationPlan of every named activation.
 
-Shapes are those of one micro-batch over all devices. Sequences lie on `data`, `fsdp` and `expert`, parts of a sequence on `seq`,
-the residual stream, heads and widths on `model`. Between the two all-to-alls of a MoE layer the experts lie on `expert`.
+Shapes are those of one micro-batch over all devices. Sequences lie on `data`, `fsdp` and `expert`, parts of a
+sequence on `seq`, the residual stream, heads and widths on `model`. Between the two all-to-alls of a MoE layer the
+experts lie on `expert`.
 
-Source: arXiv 2405.15052, table 1: `residual` is its ogsm, `expert_buffer` oegcm, `expert_hidden` oegch, `expert_out` oegcm.
+Source: arXiv 2405.15052, table 1: `residual` is its ogsm, `expert_buffer` oegcm, `expert_hidden` oegch, `expert_out`
+oegcm.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.formulas.flops import GATED
+from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import ActivationPlan, BatchPlan, DimSpec, KernelPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, RunSpec
 

@@ -20,7 +20,8 @@ AXIS_OF_DIM: Final[Mapping[str, DimSpec]] = {
     "F": ("model",),
     "E": ("expert",),
 }
-"""The mesh axis that cuts a dim of a weight. Norms, biases over D and the router are whole: too small to be worth gathering.
+"""The mesh axis that cuts a dim of a weight. Norms, biases over D and the router are whole: too small to be worth
+gathering.
 
 Source: arXiv 2405.15052, table 1 (experts); Megatron-LM, arXiv 1909.08053, section 3 (`model`)."""
 
@@ -73,9 +74,11 @@ class Owner:
             yield self.zeros(f"{name}_bias", "D")
 
     def initial_std(self, contracted: str, *, output: bool) -> float:
-        """1/sqrt(fan-in) or the spec's own number, divided by sqrt(2 L) at the end of a residual branch if depth-scaled.
+        """1/sqrt(fan-in) or the spec's own number, divided by sqrt(2 L) at the end of a residual branch if
+        depth-scaled.
 
-        Source: fan-in from LeCun et al., Efficient BackProp, 1998, section 4.6; depth from Radford et al., GPT-2, 2019, section 2.3.
+        Source: fan-in from LeCun et al., Efficient BackProp, 1998, section 4.6; depth from Radford et al., GPT-2,
+        2019, section 2.3.
         """
         init = self.model.init
         std = init.std if init.kind == "normal" else 1 / sqrt(prod(self.size(dim) for dim in contracted))

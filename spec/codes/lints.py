@@ -84,8 +84,9 @@ def expert_below_compute_bound(span: Span, rows: float, needed: float, hardware:
     return Diagnostic(
         "MOE9202",
         "warning",
-        f"an expert sees {rounded(rows)} tokens at a time; on `{hardware}` it is bound by memory below {rounded(needed)}",
+        f"an expert sees {rounded(rows)} tokens at a time, too few for `{hardware}` to be bound by compute",
         span,
+        f"that takes {rounded(needed)} tokens",
         helps=("make the micro-batch larger, the experts fewer, or the `expert` axis longer",),
     )
 

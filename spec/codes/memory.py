@@ -69,5 +69,5 @@ def rate_unknown(span: Span, hardware: str, dtype: str) -> Diagnostic:
         "error",
         f"nothing says how fast `{hardware}` multiplies in {dtype}, so no step time can be told",
         span,
-        helps=(f"add `achievable_flops_per_second: {{{dtype}: …}}` to its file",),
+        helps=(f"add `achievable: {{{dtype}: …}}` to its file",),
     )

@@ -166,6 +166,7 @@ def axis_does_not_divide(
         others=(Label(axis_at, f"`{axis}` is {axis_size}"),),
         check=f"{field} % {axis} == 0",
         helps=(
-            f"nearest values: {field} = {multiples_near(size, axis_size)}, or {axis} = {divisors_near(axis_size, size)}",
+            f"nearest values: {field} = {multiples_near(size, axis_size)}",
+            f"or {axis} = {divisors_near(axis_size, size)}",
         ),
     )

@@ -19,6 +19,7 @@ CODES: Final = (
     CodeInfo("MOE3107", "error", "`offset` is not below `every`"),
     CodeInfo("MOE3108", "error", "no layer uses the `ffn`"),
     CodeInfo("MOE3109", "error", "`window` sees no less than the whole sequence"),
+    CodeInfo("MOE3110", "error", "there are too many layers"),
 )
 
 
@@ -88,8 +89,7 @@ def dense_layer_without_ffn(span: Span, layer: int) -> Diagnostic:
     )
 
 
-def no_moe_layer(span: Span, n_layers: int, every: int, first_dense: int) -> Diagnostic:
-    first = next(n for n in range(first_dense + 1, first_dense + every + 1) if n % every == 0)
+def no_moe_layer(span: Span, n_layers: int, first: int) -> Diagnostic:
     return Diagnostic(
         "MOE3106",
         "error",
@@ -134,4 +134,16 @@ def window_too_wide(span: Span, window: int, seq_len: int, seq_len_at: Span) -> 
         others=(Label(seq_len_at, "`seq_len` is set here"),),
         check="window < seq_len",
         helps=("remove `window`, or make it shorter",),
+    )
+
+
+def too_many_layers(span: Span, n_layers: int, most: int) -> Diagnostic:
+    return Diagnostic(
+        "MOE3110",
+        "error",
+        "there are too many layers to plan",
+        span,
+        f"{n_layers:,} layers",
+        check=f"n_layers <= {most}",
+        helps=("check the suffix of the number",),
     )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd, isqrt
+from typing import Final
 
-GIB = 2**30
+GIB: Final = 2**30
+
+MAX_DIVIDED: Final = 10**10
+"""Above this the divisors of a number are not searched: the search takes its square root in steps."""
 
 
 def multiples_near(value: int, of: int) -> str:
@@ -15,9 +20,13 @@ def multiples_near(value: int, of: int) -> str:
 
 def divisors_near(value: int, of: int) -> str:
     """The divisors of `of` on either side of `value`: `6 or 8`. `value` itself does not divide `of`."""
-    below = max(n for n in range(1, min(value, of) + 1) if of % n == 0)
-    above = next((n for n in range(value + 1, min(of, 16 * value) + 1) if of % n == 0), None)
-    return str(below) if above is None else f"{below} or {above}"
+    if of > MAX_DIVIDED:
+        return str(gcd(value, of))
+    small = [n for n in range(1, isqrt(of) + 1) if of % n == 0]
+    divisors = sorted({*small, *(of // n for n in small)})
+    below = [n for n in divisors if n < value]
+    above = [n for n in divisors if n > value]
+    return " or ".join(str(n) for n in (*below[-1:], *above[:1]))
 
 
 def product(sizes: Mapping[str, int]) -> str:

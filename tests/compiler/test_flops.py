@@ -1,0 +1,103 @@
+"""The FLOP table against published active parameters and against counting by hand."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from moec.compiler.formulas.capacity import onehot_overhead
+from moec.compiler.formulas.flops import mean_visible_keys
+from moec.compiler.pipeline import plan_run
+from moec.compiler.plan import FlopCounts
+from moec.compiler.typed import RunSpec
+from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
+
+
+def flops(run: RunSpec) -> FlopCounts:
+    plan, told = plan_run(run)
+    assert plan is not None, told
+    return plan.flops
+
+
+def row(counts: FlopCounts, operation: str):
+    return next(one for one in counts.rows if one.operation == operation)
+
+
+def with_experts(**changes) -> RunSpec:
+    return replace(LAPTOP, model=replace(SPARSE, experts=replace(EXPERTS, **changes)))
+
+
+def test_switch_base_multiplies_with_its_published_active_weights():
+    matmuls = [one for one in flops(POD).rows if one.operation != "attention scores, values"]
+    assert sum(one.ideal_flops_per_token for one in matmuls) == 2 * 674_365_440
+
+
+def test_causal_attention_is_half_of_the_full_square():
+    scores = row(flops(BASELINE), "attention scores, values")
+    assert scores.ideal_flops_per_token == 4 * (4 * 256 * 4 * 32) // 2
+
+
+@pytest.mark.parametrize(("window", "keys"), [(None, 128), (256, 128), (1, Fraction(511, 512)), (64, 56)])
+def test_a_window_sees_its_trapezium(window, keys):
+    assert mean_visible_keys(256, window) == keys
+
+
+def test_the_window_formula_is_the_mean_of_the_visible_keys_up_to_half_a_key():
+    seq_len, window = 256, 64
+    counted = Fraction(sum(min(position, window) for position in range(1, seq_len + 1)), seq_len)
+    assert abs(counted - mean_visible_keys(seq_len, window)) <= Fraction(1, 2)
+
+
+def test_training_is_three_times_forward():
+    counts = flops(LAPTOP)
+    assert counts.train_per_token == 3 * counts.forward_per_token
+    assert counts.forward_per_token == sum(one.ideal_flops_per_token for one in counts.rows)
+
+
+def test_empty_slots_are_executed_but_not_ideal():
+    experts = row(flops(LAPTOP), "experts")
+    assert experts.ideal_flops_per_token == 2 * (2 * 3 * 128 * 344 * 2)
+    assert experts.executed_flops_per_token == experts.ideal_flops_per_token * Fraction(5, 4)
+
+
+def test_dropless_experts_execute_what_is_ideal():
+    experts = row(flops(with_experts(capacity_factor=None)), "experts")
+    assert experts.executed_flops_per_token == experts.ideal_flops_per_token
+
+
+def test_one_hot_dispatch_costs_two_thirds_of_group_over_width():
+    counts = flops(with_experts(dispatch="onehot"))
+    dispatch, experts = row(counts, "dispatch, combine"), row(counts, "experts")
+    assert dispatch.ideal_flops_per_token == 0
+    assert Fraction(dispatch.executed_flops_per_token) / experts.executed_flops_per_token == Fraction(2 * 256, 3 * 344)
+    assert onehot_overhead(256, 344, 3) == Fraction(2 * 256, 3 * 344)
+
+
+def test_sorted_dispatch_costs_nothing():
+    assert all(one.operation != "dispatch, combine" for one in flops(LAPTOP).rows)
+
+
+def test_full_remat_makes_every_layer_again_but_not_the_head():
+    full = flops(replace(LAPTOP, remat=replace(LAPTOP.remat, policy="full")))
+    plain = flops(LAPTOP)
+    layers = sum(one.executed_flops_per_token for one in plain.rows if one.operation != "head")
+    assert full.executed_train_per_token - plain.executed_train_per_token == layers
+    assert full.train_per_token == plain.train_per_token
+
+
+def test_each_convention_is_what_its_name_says():
+    plan, _ = plan_run(BASELINE)
+    conventions, total = plan.flops.conventions, plan.parameters.total
+    table = 256 * 128
+    assert conventions["6_n_total"] == 6 * total
+    assert conventions["palm"] == 6 * (total - table) + 12 * 4 * 4 * 32 * 256
+    assert conventions["ideal_causal"] == plan.flops.train_per_token
+
+
+def test_shared_experts_are_counted_by_their_number():
+    shared = row(flops(with_experts(n_shared_experts=3)), "shared experts")
+    assert shared.ideal_flops_per_token == 2 * 2 * 3 * 128 * 344 * 3
+
+
+def test_an_ungated_activation_has_two_matrices():
+    gelu = row(flops(with_experts(activation="gelu")), "experts")
+    assert gelu.ideal_flops_per_token == 2 * (2 * 2 * 128 * 344 * 2)
