@@ -28,8 +28,11 @@ from moec.compiler.passes.set_capacity import set_capacity
 from moec.compiler.passes.shard_activations import shard_activations
 from moec.compiler.passes.split_batch import split_batch
 from moec.compiler.plan import BatchPlan, MeshPlan, Plan, RoutingPlan, StackPlan
+from moec.compiler.resolve import resolve
 from moec.compiler.typed import RunSpec, TypedSpec
 from moec.spec.diagnostics import Diagnostic, has_errors, in_order
+from moec.spec.loader import LoadedFiles
+from moec.spec.reader import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,17 @@ def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic,
         derivations=(),
     )
     return replace(plan, derivations=list_derivations(plan)), told
+
+
+def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:
+    """Everything that is to be said about a spec whose text was read: its names and values, then its plans.
+
+    A spec with errors in its names is planned as far as it goes: resolving leaves out the runs that have errors.
+    """
+    spec, of_reading = read(loaded)
+    typed, of_resolving = resolve(spec)
+    _, of_planning = plan_all(typed)
+    return in_order((*of_reading, *of_resolving, *of_planning))
 
 
 def plan_all(typed: TypedSpec) -> tuple[tuple[Plan, ...], tuple[Diagnostic, ...]]:

@@ -69,12 +69,12 @@ def check_kinds(run: RunSpec, kinds: tuple[LayerKind, ...]) -> tuple[Diagnostic,
             )
         )
     elif experts is not None and "moe" not in kinds:
-        told.append(codes.no_moe_layer(place(run, "model.experts"), len(kinds), first_moe_layer(experts)))
+        told.append(codes.no_moe_layer(place(run, "model.experts.every"), len(kinds), first_moe_layer(experts)))
     elif "dense" in kinds and run.model.ffn is None:
         first = kinds.index("dense") + 1
-        told.append(codes.dense_layer_without_ffn(place(run, "model"), first))
+        told.append(codes.dense_layer_without_ffn(place(run, "model.experts.every"), first))
     elif "dense" not in kinds and run.model.ffn is not None:
-        told.append(codes.unused_ffn(place(run, "model.ffn"), place(run, "model.experts.every")))
+        told.append(codes.unused_ffn(place(run, "model.ffn.d_ff"), place(run, "model.experts.every")))
     return tuple(told)
 
 

@@ -42,7 +42,9 @@ def check_axes(run: RunSpec) -> tuple[Diagnostic, ...]:
     if automatic and devices % written:
         return (codes.auto_axis_does_not_divide(place(run, f"mesh.axes.{automatic[0]}"), automatic[0], devices, named),)
     if not automatic and written != devices:
-        return (codes.axes_are_not_devices(place(run, "mesh.axes"), named, devices, place(run, "mesh.devices")),)
+        devices_at = place(run, "mesh.devices" if run.mesh.topology is None else "mesh.topology")
+        axes_at = place(run, f"mesh.axes.{list(named)[-1]}") if named else devices_at
+        return (codes.axes_are_not_devices(axes_at, named, devices, devices_at),)
     return ()
 
 

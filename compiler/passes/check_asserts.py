@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from moec.compiler.passes.run_values import run_values, words_behind
 from moec.compiler.plan import Derivation, Number
 from moec.compiler.typed import AssertSpec, RunSpec
 from moec.spec.codes import names as name_codes
@@ -43,9 +44,10 @@ DIMENSION_OF_UNIT: Final[Mapping[str, Dimension]] = {"bytes": BYTES, "FLOPs": FL
 
 def check_asserts(run: RunSpec, derivations: tuple[Derivation, ...]) -> tuple[Diagnostic, ...]:
     """Errors: MOE2004 (no such number), MOE8201, MOE8202, and those of expressions."""
-    known = {f"plan.{name}": value for name, value in plan_values(derivations).items()}
+    known = dict(run_values(run))
+    known |= {f"plan.{name}": value for name, value in plan_values(derivations).items()}
     known |= {f"hardware.{name}": value for name, value in hardware_values(run.mesh.hardware).items()}
-    environment = Environment(Finder(known).find)
+    environment = Environment(Finder(known).find, lambda reference: words_behind(reference.dotted))
     return tuple(told for one in run.asserts for told in check_assert(run, one, environment))
 
 

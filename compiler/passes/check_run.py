@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from moec.compiler.passes.places import place
+from moec.compiler.passes.set_budget import budget_path
 from moec.compiler.plan import BudgetPlan
 from moec.compiler.typed import ModelSpec, RunSpec
 from moec.spec.codes import run as codes
@@ -17,7 +18,7 @@ BYTE_TOKENS: Final = 256
 
 
 def check_run(run: RunSpec, budget: BudgetPlan) -> tuple[Diagnostic, ...]:
-    """Errors: MOE8101, MOE8102, MOE8105 to MOE8107. Warnings: MOE8103, MOE8104."""
+    """Errors: MOE8101, MOE8102, MOE8104 to MOE8106. Warnings: MOE8103."""
     return (*check_data(run), *check_rhythm(run, budget), *check_remat(run))
 
 
@@ -35,11 +36,8 @@ def check_data(run: RunSpec) -> Iterator[Diagnostic]:
 
 
 def check_rhythm(run: RunSpec, budget: BudgetPlan) -> Iterator[Diagnostic]:
-    """Checkpoints and evaluations that are written in the spec happen."""
-    budget_at = place(run, "budget")
-    if run.checkpoint.every_steps > budget.steps and "checkpoint.every_steps" in run.origins:
-        at = place(run, "checkpoint.every_steps")
-        yield codes.no_checkpoint_before_end(at, run.checkpoint.every_steps, budget.steps, budget_at)
+    """Evaluations that are asked for happen."""
+    budget_at = place(run, budget_path(run.budget))
     if run.eval.every_steps > budget.steps:
         at = place(run, "eval.every_steps")
         yield codes.no_eval_before_end(at, run.eval.every_steps, budget.steps, budget_at)

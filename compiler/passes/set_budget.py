@@ -120,7 +120,7 @@ def decay_steps(run: RunSpec, steps: int) -> int:
 
 def check_schedule(run: RunSpec, steps: int, warmup: int, decay: int) -> tuple[Diagnostic, ...]:
     """Warm-up and decay fit into the run."""
-    at, steps_at = place(run, "optimizer.warmup_steps"), place(run, "budget")
+    at, steps_at = place(run, "optimizer.warmup_steps"), place(run, budget_path(run.budget))
     if warmup > steps:
         return (codes.warmup_longer_than_run(at, warmup, steps, steps_at),)
     if run.optimizer.schedule == "warmup_stable_decay" and warmup + decay > steps:
@@ -130,6 +130,18 @@ def check_schedule(run: RunSpec, steps: int, warmup: int, decay: int) -> tuple[D
     return ()
 
 
+def budget_path(budget: BudgetSpec) -> str:
+    """The path of the one quantity that the budget is given in."""
+    given = {
+        "tokens": budget.tokens,
+        "steps": budget.steps,
+        "train_flops": budget.train_flops,
+        "hours": budget.hours,
+        "law": budget.law,
+    }
+    return next(f"budget.{name}" for name, value in given.items() if value is not None)
+
+
 def check_ratio(run: RunSpec, tokens: int, n_params: int) -> tuple[Diagnostic, ...]:
     """A warning where tokens per parameter are far from compute-optimal, for models of a size that this is known of."""
     ratio, (low, high) = tokens / n_params, FITTED_PARAMS
@@ -137,4 +149,5 @@ def check_ratio(run: RunSpec, tokens: int, n_params: int) -> tuple[Diagnostic, .
     if near or not low <= n_params <= high:
         return ()
     counted = (run.budget.count or "active").replace("_", "-")
-    return (codes.ratio_far_from_law(place(run, "budget"), tokens, n_params, CHINCHILLA_TOKENS_PER_PARAM, counted),)
+    at = place(run, budget_path(run.budget))
+    return (codes.ratio_far_from_law(at, tokens, n_params, CHINCHILLA_TOKENS_PER_PARAM, counted),)

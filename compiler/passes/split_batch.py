@@ -27,9 +27,8 @@ def split_batch(run: RunSpec, mesh: MeshPlan) -> tuple[BatchPlan | None, tuple[D
     micro_batches = tokens // micro
     shares = sizes["data"] * sizes["fsdp"] * sizes["expert"]
     if micro // seq_len % shares:
-        told = codes.batch_not_divisible(
-            here, tokens // seq_len, seq_len, sizes, micro_batches, place(run, "mesh.axes")
-        )
+        axes_at = place(run, f"mesh.axes.{max(BATCH_AXES, key=lambda axis: sizes[axis])}")
+        told = codes.batch_not_divisible(here, tokens // seq_len, seq_len, sizes, micro_batches, axes_at)
         return None, (told,)
     per_device = tokens // (shares * mesh.axes["seq"])
     return BatchPlan(tokens, tokens // seq_len, micro_batches, micro // seq_len, per_device), ()

@@ -11,11 +11,10 @@ from moec.spec.source import Span
 CODES: Final = (
     CodeInfo("MOE8101", "error", "the vocabulary is smaller than the tokenizer's"),
     CodeInfo("MOE8102", "error", "an evaluation does not hold one sequence"),
-    CodeInfo("MOE8103", "warning", "a run saves no checkpoint before its end"),
-    CodeInfo("MOE8104", "warning", "a run evaluates less often than is written"),
-    CodeInfo("MOE8105", "error", "`remat.policy = names` keeps nothing by name"),
-    CodeInfo("MOE8106", "error", "an activation is kept in two places"),
-    CodeInfo("MOE8107", "error", "a named activation is not in the model"),
+    CodeInfo("MOE8103", "warning", "a run evaluates less often than is written"),
+    CodeInfo("MOE8104", "error", "`remat.policy = names` keeps nothing by name"),
+    CodeInfo("MOE8105", "error", "an activation is kept in two places"),
+    CodeInfo("MOE8106", "error", "a named activation is not in the model"),
     CodeInfo("MOE8201", "error", "an `assert` does not hold"),
     CodeInfo("MOE8202", "error", "an `assert` is no condition"),
 )
@@ -46,21 +45,9 @@ def eval_below_one_sequence(span: Span, tokens: int, seq_len: int, seq_len_at: S
     )
 
 
-def no_checkpoint_before_end(span: Span, every: int, steps: int, budget_at: Span) -> Diagnostic:
-    return Diagnostic(
-        "MOE8103",
-        "warning",
-        "the run saves no checkpoint before its end",
-        span,
-        f"every {every} steps",
-        others=(Label(budget_at, f"this budget gives {steps} steps"),),
-        helps=(f"write every_steps = {max(1, steps // 5)}, or 0 to save at the end only",),
-    )
-
-
 def no_eval_before_end(span: Span, every: int, steps: int, budget_at: Span) -> Diagnostic:
     return Diagnostic(
-        "MOE8104",
+        "MOE8103",
         "warning",
         "the run evaluates at its end only",
         span,
@@ -72,7 +59,7 @@ def no_eval_before_end(span: Span, every: int, steps: int, budget_at: Span) -> D
 
 def names_keep_nothing(span: Span) -> Diagnostic:
     return Diagnostic(
-        "MOE8105",
+        "MOE8104",
         "error",
         "`policy = names` keeps nothing: no activation is named",
         span,
@@ -82,7 +69,7 @@ def names_keep_nothing(span: Span) -> Diagnostic:
 
 def kept_twice(span: Span, name: str, save_at: Span) -> Diagnostic:
     return Diagnostic(
-        "MOE8106",
+        "MOE8105",
         "error",
         f"`{name}` is both saved and offloaded",
         span,
@@ -93,7 +80,7 @@ def kept_twice(span: Span, name: str, save_at: Span) -> Diagnostic:
 
 def activation_not_in_model(span: Span, name: str, known: tuple[str, ...]) -> Diagnostic:
     return Diagnostic(
-        "MOE8107",
+        "MOE8106",
         "error",
         f"this model has no activation `{name}`",
         span,

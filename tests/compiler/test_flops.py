@@ -4,12 +4,13 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
+
 from moec.compiler.formulas.capacity import onehot_overhead
 from moec.compiler.formulas.flops import mean_visible_keys
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import FlopCounts
 from moec.compiler.typed import RunSpec
-from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
 
 
 def flops(run: RunSpec) -> FlopCounts:

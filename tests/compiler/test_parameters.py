@@ -4,12 +4,13 @@ from dataclasses import replace
 from math import sqrt
 
 import pytest
+from runs import ATTENTION, BASELINE, DENSE, EXPERTS, FFN, LAPTOP, SPARSE, SWITCH_BASE
+
 from moec.compiler.passes.arrange_layers import arrange_layers
 from moec.compiler.passes.count_parameters import count_parameters
 from moec.compiler.passes.declare_tensors import declare_tensors
 from moec.compiler.plan import ParameterCounts, TensorPlan
 from moec.compiler.typed import ModelSpec
-from runs import ATTENTION, BASELINE, DENSE, EXPERTS, FFN, LAPTOP, SPARSE, SWITCH_BASE
 
 
 def tensors_of(model: ModelSpec) -> tuple[TensorPlan, ...]:
