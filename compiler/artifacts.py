@@ -1,4 +1,4 @@
-"""Plan -> the four files of a run, as text: program.py, plan.json, plan.md, resolved.moe. Writing them is not done here."""
+"""Plan -> the four files of a run, as text: program.py, plan.json, plan.md, resolved.moe. It writes nothing."""
 
 from __future__ import annotations
 

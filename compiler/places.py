@@ -1,4 +1,4 @@
-"""Where a field stands: dotted path inside a run -> line and column of a text. Reports and comments of programs print it."""
+"""Where a field stands: dotted path inside a run -> line and column of a text, for reports and comments."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ NOWHERE = Places({})
 def places_of_run(run: RunSpec, sources: Sources) -> Places:
     """The places in the text that the user wrote."""
     spans = {path: span for path, span in run.origins.items() if span.file in sources}
-    return Places(
-        {path: Place(span.file, sources[span.file].position(span.start)) for path, span in spans.items()}
-    )
+    return Places({path: Place(span.file, sources[span.file].position(span.start)) for path, span in spans.items()})
 
 
 def places_of_resolved(text: str) -> Places:

@@ -1,14 +1,17 @@
-"""Numbers as people read them: in reports, comments and docstrings. All of it is deterministic and exact where it can be."""
+"""Numbers as people read them, in reports, comments and docstrings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 Number = int | float | Fraction
 
 _DECIMAL = (("", 1), ("k", 10**3), ("M", 10**6), ("G", 10**9), ("T", 10**12), ("P", 10**15), ("E", 10**18))
 _COUNT = {"G": "B"}
+_ROUNDS_UP = Fraction(9995, 10_000)
+"""From this share of the next prefix on, three digits are 1,000 of the smaller one."""
 _BINARY = (("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40), ("PiB", 2**50))
 _TIME = (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0))
 
@@ -23,7 +26,7 @@ def exact(value: Number | str) -> str:
     if isinstance(value, Fraction):
         return _fraction(value)
     if isinstance(value, float):
-        return f"{int(value):,}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+        return f"{int(value):,}" if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}".replace("e+", "e")
     return f"{value:,}"
 
 
@@ -70,7 +73,7 @@ def duration(value: float) -> str:
         return "0 s"
     unit, step = _TIME[0]
     for name, seconds in _TIME:
-        if value >= seconds * 0.9995:
+        if value >= seconds * float(_ROUNDS_UP):
             unit, step = name, seconds
     return f"{_three_digits(value / step)} {unit}"
 
@@ -82,15 +85,16 @@ def share(part: Number, whole: Number) -> str:
 
 def ratio(value: float) -> str:
     """A factor: `1.18x`."""
-    return f"{_three_digits(value)}x"
+    return f"{value:,.2f}x"
 
 
 def _scaled(value: Number, prefixes: Sequence[tuple[str, int]]) -> tuple[str, float]:
+    amount = Fraction(value)
     name, step = prefixes[0]
     for candidate, size_of in prefixes:
-        if abs(value) >= size_of * 0.9995 and size_of > 1:
+        if abs(amount) >= size_of * _ROUNDS_UP:
             name, step = candidate, size_of
-    return name, float(value / step) if isinstance(value, float) else float(Fraction(value) / step)
+    return name, float(amount / step)
 
 
 def _three_digits(value: float) -> str:
@@ -117,7 +121,7 @@ def numbers_in_words(numbers: Sequence[int]) -> str:
 
 
 def _is_run(numbers: Sequence[int], step: int) -> bool:
-    return all(after - before == step for before, after in zip(numbers, numbers[1:], strict=False))
+    return all(after - before == step for before, after in pairwise(numbers))
 
 
 def join_words(words: Sequence[str]) -> str:

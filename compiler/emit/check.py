@@ -89,7 +89,9 @@ def _call_faults(node: ast.Call, defined: frozenset[str]) -> Iterator[str]:
         yield "** in a call"
     if isinstance(node.func, ast.Name):
         parameters = _parameters(node.func.id)
-        yield from (f"{node.func.id}({word}=)" for word in keywords if parameters is not None and word not in parameters)
+        yield from (
+            f"{node.func.id}({word}=)" for word in keywords if parameters is not None and word not in parameters
+        )
     elif isinstance(node.func, ast.Attribute):
         yield from _method_faults(node.func, defined)
     else:

@@ -6,10 +6,11 @@ from moec.compiler.emit.feed_forward import ACTIVATION_IN_WORDS
 from moec.compiler.emit.holes import Code, code, comment, docstring, identifier, literal
 from moec.compiler.emit.layout import call, exploded, given, keyword
 from moec.compiler.emit.weights import BODY_INDENT, has_weight, weights
+from moec.compiler.formula_text import mentioned
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec
-from moec.compiler.units import exact, plural
+from moec.compiler.units import exact
 
 
 def experts_class(plan: Plan, places: Places) -> Code:
@@ -34,7 +35,7 @@ class Experts(nnx.Module):
         doc=docstring(_describe(spec) + places.mention("model.experts")),
         weights=weights(plan, "Experts"),
         route=_route(plan, spec),
-        capacity=comment(_capacity(spec, routing) + places.mention("model.experts.capacity_factor")),
+        capacity=comment(_capacity(plan, routing) + places.mention("model.experts.capacity_factor"), BODY_INDENT),
         apply=_apply(plan, spec, routing),
     )
 
@@ -45,10 +46,11 @@ def _describe(spec: ExpertsSpec) -> str:
 
 
 def _weighting(spec: ExpertsSpec) -> str:
-    over = "their own logits" if spec.order == "topk_then_score" else f"the logits of all {spec.n_experts:,}"
-    score = f"the {spec.score} of {over}"
-    scaled = f", times {exact(spec.scale)}" if spec.scale != 1 else ""
-    return score + (", made to sum to 1" if spec.renormalize else "") + scaled
+    of_chosen = spec.order == "topk_then_score"
+    score = f"the {spec.score} of {f'their {spec.top_k}' if of_chosen else f'all {spec.n_experts:,}'} logits"
+    sums_to_one = spec.score == "softmax" and of_chosen
+    renormalized = ", made to sum to 1" if spec.renormalize and not sums_to_one else ""
+    return score + renormalized + (f", times {exact(spec.scale)}" if spec.scale != 1 else "")
 
 
 def _route(plan: Plan, spec: ExpertsSpec) -> Code:
@@ -66,22 +68,21 @@ def _route(plan: Plan, spec: ExpertsSpec) -> Code:
     return call(code("routing = route"), *arguments, indent=BODY_INDENT)
 
 
-def _capacity(spec: ExpertsSpec, routing: RoutingPlan) -> str:
-    if routing.capacity is None or spec.capacity_factor is None or routing.slots_per_token is None:
+def _capacity(plan: Plan, routing: RoutingPlan) -> str:
+    if routing.slots_per_token is None:
         return f"Dropless: an expert takes every token that chose it, in groups of {routing.group_size:,}"
-    choices = plural(spec.top_k, "choice")
-    formula = f"ceil({choices} x {routing.group_size:,} tokens x {exact(spec.capacity_factor)} / {spec.n_experts:,} experts)"
-    return f"capacity: {formula} slots per expert and group; {exact(routing.slots_per_token)} per token"
+    return f"{mentioned(plan, 'capacity')}, {exact(routing.slots_per_token)} per token"
 
 
 def _apply(plan: Plan, spec: ExpertsSpec, routing: RoutingPlan) -> Code:
-    names = ("w_gate", "w_up", "w_down", "b_gate", "b_up", "b_down")
-    mine = [name for name in names if has_weight(plan, "Experts", name)]
+    biases = [name for name in ("b_gate", "b_up", "b_down") if has_weight(plan, "Experts", name)]
+    gate = _own("w_gate") if has_weight(plan, "Experts", "w_gate") else literal(None)
     return exploded(
         code("y_BSD, dropped = apply_experts"),
         code("x_BSD"),
         code("routing"),
-        *(keyword(name, _own(name)) for name in mine),
+        keyword("w_gate", gate),
+        *(keyword(name, _own(name)) for name in ("w_up", "w_down", *biases)),
         given("activation", spec.activation),
         given("group_size", routing.group_size),
         keyword("capacity", literal(routing.capacity)),

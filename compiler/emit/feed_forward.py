@@ -27,7 +27,8 @@ def shared_experts_class(plan: Plan, places: Places) -> Code:
     assert spec is not None
     width = spec.n_shared_experts * spec.d_ff
     shared = plural(spec.n_shared_experts, "shared expert")
-    doc = f"{shared} of width {spec.d_ff:,}, together one {ACTIVATION_IN_WORDS[spec.activation]} layer of width {width:,}."
+    layer = f"{ACTIVATION_IN_WORDS[spec.activation]} layer of width {width:,}"
+    doc = f"{shared} of width {spec.d_ff:,}, together one {layer}."
     return _feed_forward(plan, "SharedExperts", spec.activation, doc + places.mention("model.experts.n_shared_experts"))
 
 

@@ -1,8 +1,8 @@
 """Typed holes: the only ways in which a value of a spec becomes Python source.
 
-Source is a `Code`, never a str. A template is a constant in this package; what fills its holes is a literal, an identifier
-that we own, or other `Code`. Text of a user enters as a string literal, a comment or a docstring, each of which
-neutralises all that could end it. A raw str in a hole is a type error for mypy and a TypeError at run time.
+Source is a `Code`, never a str. A template is a constant in this package; what fills its holes is a literal, an
+identifier that we own, or other `Code`. Text of a user enters as a string literal, a comment or a docstring, each of
+which neutralises all that could end it. A raw str in a hole is a type error for mypy and a TypeError at run time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Literal = int | float | str | bool | None
 def code(template: str, /, **holes: Code) -> Code:
     """`template` with its `{holes}` filled; lines after the first of a hole are indented as the line that it stands in.
 
-    The template is a constant text of this package (a test holds that); one line end at its start and its end is dropped.
+    The template is a constant text of this package (a test holds that); a line end at its start and its end is dropped.
     """
     wrong = [name for name, value in holes.items() if not isinstance(value, Code)]
     if wrong:
@@ -66,7 +66,7 @@ def listed(*parts: Code) -> Code:
 
 
 def literal(value: Literal | tuple[Literal, ...]) -> Code:
-    """The Python literal of `value`: strings in ASCII and double quotes, digits grouped by three, floats as short as exact."""
+    """The Python literal of `value`: ASCII strings in double quotes, digits grouped by three, floats as short as exact."""
     if isinstance(value, tuple):
         items = [literal(item).text for item in value]
         return Code(f"({', '.join(items)}{',' if len(items) == 1 else ''})")
@@ -117,9 +117,9 @@ def qualified(name: str) -> Code:
     return Code(".".join(identifier(part).text for part in name.split(".")))
 
 
-def comment(text: str) -> Code:
-    """`# text`. The text begins with words of ours, so that it cannot be a directive to a tool."""
-    return Code(f"# {plain(text)}")
+def comment(text: str, indent: int = 0) -> Code:
+    """`# text`, in as many lines as it needs. It begins with words of ours: it cannot be a directive to a tool."""
+    return Code("\n".join(f"# {row}" for row in wrapped(plain(text), WIDTH - indent - 2)))
 
 
 def docstring(*paragraphs: str, indent: int = 4) -> Code:

@@ -25,7 +25,9 @@ MESH = MeshShape({arguments})
 RESIDUAL = {residual}  {dims}
 """,
         why=comment(f"{_devices(plan.run.mesh)} = {product}{places.mention('mesh.axes')}"),
-        arguments=listed(given("hardware", plan.run.mesh.hardware.name), *(given(axis, axes[axis]) for axis in MESH_AXES)),
+        arguments=listed(
+            given("hardware", plan.run.mesh.hardware.name), *(given(axis, axes[axis]) for axis in MESH_AXES)
+        ),
         residual=partition_spec(residual.sharding),
         dims=comment(sharded_dims(residual.dims, residual.sharding)),
     )

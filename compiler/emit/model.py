@@ -107,7 +107,10 @@ self.blocks = nnx.List(
 
 
 def _remat_comment(spec: ModelSpec, remat: RematSpec, places: Places) -> Code:
-    return comment(f"Computes in {spec.dtype.compute}; {_REMAT_IN_WORDS[remat.policy]}" + places.mention("remat.policy"))
+    return comment(
+        f"Computes in {spec.dtype.compute}; {_REMAT_IN_WORDS[remat.policy]}" + places.mention("remat.policy"),
+        BODY_INDENT,
+    )
 
 
 def _run(plan: Plan) -> Code:

@@ -10,7 +10,9 @@ def normalised(spec: NormSpec, value: Code, name: str) -> Code:
     """`rms_norm(x_BSD, self.ffn_norm, eps=1e-5)`: `value` normalised with the weights `name` of the module."""
     eps, scale = literal(spec.eps), identifier(name)
     if spec.kind == "layernorm":
-        return code("layer_norm({value}, self.{scale}, self.{scale}_bias, eps={eps})", value=value, scale=scale, eps=eps)
+        return code(
+            "layer_norm({value}, self.{scale}, self.{scale}_bias, eps={eps})", value=value, scale=scale, eps=eps
+        )
     return code("rms_norm({value}, self.{scale}, eps={eps})", value=value, scale=scale, eps=eps)
 
 

@@ -1,4 +1,4 @@
-"""ModelSpec, ExpertsSpec -> the function `objective`, where each term that is minimised has its name, and `after_step`."""
+"""ModelSpec, ExpertsSpec -> the function `objective`, where each term has its name, and `after_step`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,14 @@ def _terms(plan: Plan) -> list[Term]:
     model, experts = plan.run.model, plan.run.model.experts
     terms = [Term("cross_entropy", "cross-entropy", code("prediction.cross_entropy"))]
     if model.logits_z_loss:
-        terms.append(_weighted("logits_z_loss", "mean squared logsumexp of the logits", model.logits_z_loss, code("prediction.squared_logsumexp")))
+        terms.append(
+            _weighted(
+                "logits_z_loss",
+                "mean squared logsumexp of the logits",
+                model.logits_z_loss,
+                code("prediction.squared_logsumexp"),
+            )
+        )
     if experts is not None and experts.balance_loss:
         value = code("jnp.mean(routers.balance_loss)")
         terms.append(_weighted("balance_loss", "balance loss", experts.balance_loss, value))
@@ -81,8 +88,9 @@ def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
 def _prediction(plan: Plan) -> Code:
     model = plan.run.model
     arguments = [code("hidden_BSD, model.head_DV(), batch")]
-    if plan.kernels.cross_entropy_chunk < plan.batch.micro_sequences * model.seq_len:
-        arguments.append(given("chunk", plan.kernels.cross_entropy_chunk))
+    positions = max(1, plan.kernels.cross_entropy_chunk // plan.batch.micro_sequences)
+    if positions < model.seq_len:
+        arguments.append(given("chunk", positions))
     if model.logits_softcap is not None:
         arguments.append(given("softcap", model.logits_softcap))
     if model.dtype.logits != "float32":

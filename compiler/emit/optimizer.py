@@ -1,4 +1,4 @@
-"""OptimizerSpec, BudgetPlan -> the function `optimizer`: a learning-rate schedule and a chain of optax transformations."""
+"""OptimizerSpec, BudgetPlan -> the function `optimizer`: a schedule and a chain of optax transformations."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ def _describe(plan: Plan) -> str:
     clip = f" after clipping the global norm at {exact(spec.clip_norm)}" if spec.clip_norm is not None else ""
     peak, final = exact(spec.peak_lr), exact(_final_lr(spec))
     warmup = f" after {plural(budget.warmup_steps, 'warm-up step')}" if budget.warmup_steps else ""
+    decay = plural(budget.decay_steps, "step")
     rates = {
         "cosine": f"cosine schedule from {peak} to {final}{warmup}",
-        "warmup_stable_decay": f"learning rate {peak}{warmup}, down to {final} in the last {plural(budget.decay_steps, 'step')}",
+        "warmup_stable_decay": f"learning rate {peak}{warmup}, down to {final} in the last {decay}",
         "constant": f"learning rate {peak}{warmup}",
     }
     return f"{OPTIMIZER_IN_WORDS[spec.kind]}{clip}; {rates[spec.schedule]}."

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from moec.compiler.emit.holes import Code, code, comment, literal
 from moec.compiler.emit.layout import call, exploded, given, keyword
+from moec.compiler.formula_text import derivation, mentioned
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.typed import DataSpec
-from moec.compiler.units import exact, plural
+from moec.compiler.units import plural
 
 
 def program(plan: Plan, places: Places, identity: str) -> Code:
@@ -35,15 +36,15 @@ def program(plan: Plan, places: Places, identity: str) -> Code:
 if __name__ == "__main__":
     main(PROGRAM)
 """,
-        steps=comment(_steps(plan) + places.mention("budget")),
+        steps=comment(mentioned(plan, "steps") + places.mention(_budget_origin(plan))),
         batch=comment(_batch(plan) + places.mention("batch.tokens")),
         program=exploded(code("PROGRAM = Program"), *fields),
     )
 
 
-def _steps(plan: Plan) -> str:
-    budget, batch = plan.budget, plan.batch
-    return f"steps: {exact(budget.tokens)} tokens / {exact(batch.tokens)} per step, rounded up, is {budget.steps:,}"
+def _budget_origin(plan: Plan) -> str:
+    row = derivation(plan, "steps")
+    return row.origin if row else "budget"
 
 
 def _batch(plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """Plan -> the object that `moec plan --format json` prints and plan.json holds.
 
-Numbers are exact: a fraction is an integer where it is whole, else the nearest double with the fraction beside it in the
-derivation's `exact`. Keys have a fixed order.
+Numbers are exact: a fraction is an integer where it is whole, else the nearest double, with the fraction beside it in
+the derivation's `exact`. Keys have a fixed order.
 """
 
 from __future__ import annotations

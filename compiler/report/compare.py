@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from moec.compiler.plan import Plan
 from moec.compiler.report.document import Column, Table
-from moec.compiler.report.text import table_text
+from moec.compiler.report.text_table import table_text
 from moec.compiler.units import count, duration, flops, ratio, size
 
 _Row = tuple[str, Callable[[Plan], float], Callable[[float], str]]

@@ -10,13 +10,16 @@ Align = Literal["left", "right"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """`is_code` says that the cells are names or formulas, which Markdown sets as code."""
+
     title: str
     align: Align = "left"
+    is_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`total` is a last row that stands apart, () where there is none."""
+    """A row of one cell is a heading over the rows that follow. `total` is a last row that stands apart, or ()."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]

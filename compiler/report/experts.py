@@ -23,7 +23,7 @@ def experts_section(plan: Plan, places: Places) -> Section | None:
         Paragraph(_routing(spec, routing)),
         Paragraph(_capacity(spec, routing)),
         Paragraph(f"Dispatch: {routing.dispatch}; matmul: {routing.grouped_matmul}. {_overhead(plan)}"),
-        *facts(plan, places, ("capacity", "routing", "experts", "slots", "groups", "dispatch", "tokens_per_expert")),
+        *facts(plan, places, "moe_layers", "groups", "capacity", "slots_per_token", "loss."),
         *((Table(_LOSS_COLUMNS, losses),) if losses else (Paragraph("No loss acts on the routers."),)),
     )
     return Section("Experts", parts)
@@ -55,7 +55,7 @@ def _overhead(plan: Plan) -> str:
 _LOSS_COLUMNS = (
     Column("loss"),
     Column("weight", "right"),
-    Column("formula"),
+    Column("formula", is_code=True),
     Column("at perfect balance", "right"),
     Column("source"),
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 
+from moec.compiler.formula_text import worked_out
 from moec.compiler.places import Places
 from moec.compiler.plan import Derivation, Plan
 from moec.compiler.report.document import Fact, Facts
@@ -13,17 +15,20 @@ _FROM_HERE_ON = 10_000
 """Counts from here on are also printed short."""
 
 
-def facts(plan: Plan, places: Places, prefixes: Iterable[str]) -> tuple[Facts, ...]:
-    """The derivations whose names begin with one of `prefixes`, as one part; () where there are none."""
-    starts = tuple(prefixes)
-    found = tuple(fact(row, places) for row in plan.derivations if row.name.startswith(starts))
+def facts(plan: Plan, places: Places, *names: str) -> tuple[Facts, ...]:
+    """The derivations of these names as one part; a name that ends in a dot stands for all that begin with it."""
+    found = tuple(fact(row, places) for name in names for row in plan.derivations if _is_named(row, name))
     return (Facts(found),) if found else ()
 
 
+def _is_named(row: Derivation, name: str) -> bool:
+    return row.name.startswith(name) if name.endswith(".") else row.name == name
+
+
 def fact(row: Derivation, places: Places) -> Fact:
-    """Name, value with unit, formula with its inputs, source, place."""
+    """Name, value with unit, formula with its numbers, source, place."""
     place = places.of(row.origin)
-    return Fact(row.name, value(row.value, row.unit), _formula(row), row.source, str(place) if place else "")
+    return Fact(row.name, value(row.value, row.unit), worked_out(row), row.source, str(place) if place else "")
 
 
 def value(number: Number | str, unit: str) -> str:
@@ -36,15 +41,16 @@ def value(number: Number | str, unit: str) -> str:
 
 
 def _short(number: Number, unit: str) -> str:
-    if unit.startswith("byte") and abs(number) >= 1024:
+    magnitude = abs(Fraction(number))
+    if unit.startswith("byte") and magnitude >= 1024:
         return size(number)
     if unit in ("s", "seconds"):
         return duration(float(number))
-    if abs(number) < _FROM_HERE_ON:
+    if magnitude < _FROM_HERE_ON:
         return ""
     return flops(number) if unit.upper().startswith("FLOP") else count(number)
 
 
-def _formula(row: Derivation) -> str:
-    inputs = ", ".join(f"{name} = {exact(given)}" for name, given in row.inputs.items())
-    return f"{row.formula}  with {inputs}" if inputs and row.formula else row.formula or inputs
+def sources(rows: Iterable[Derivation]) -> str:
+    """The sources of `rows`, each once."""
+    return "; ".join(dict.fromkeys(row.source for row in rows if row.source))

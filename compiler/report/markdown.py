@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from moec.compiler.places import NOWHERE, Places
 from moec.compiler.plain_text import plain
 from moec.compiler.plan import Plan
-from moec.compiler.report.document import Bars, Fact, Facts, Part, Report, Section, Table
+from moec.compiler.report.document import Bars, Column, Fact, Facts, Part, Report, Section, Table
 from moec.compiler.report.sections import report_of
 
 _BAR = 20
-_SPECIAL = re.compile(r"([|*_`<>\[\]#~])")
+_SPECIAL = re.compile(r"([|*`<>\[\]#~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def plan_markdown(plan: Plan, places: Places = NOWHERE) -> str:
@@ -58,9 +58,17 @@ def _part(part: Part) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     yield _row(escaped(column.title) for column in table.columns)
     yield _row("---:" if column.align == "right" else "---" for column in table.columns)
-    yield from (_row(escaped(cell) for cell in row) for row in table.rows)
+    yield from (_row(_cells(row, table.columns)) for row in table.rows)
     if table.total:
         yield _row(f"**{escaped(cell)}**" if cell else "" for cell in table.total)
+
+
+def _cells(row: tuple[str, ...], columns: tuple[Column, ...]) -> Iterator[str]:
+    """The cells of a row; a heading is bold and leaves the rest of its row empty."""
+    if len(row) == 1:
+        return iter((f"**{escaped(row[0])}**", *[""] * (len(columns) - 1)))
+    pairs = zip(row, columns, strict=True)
+    return (code_span(cell) if column.is_code else escaped(cell) for cell, column in pairs)
 
 
 def _row(cells: Iterator[str]) -> str:

@@ -28,8 +28,13 @@ def mesh_section(plan: Plan, places: Places) -> Section:
     text = f"{plural(plan.mesh.devices, 'device')} of {spec.hardware.title}{topology}{slices}."
     columns = (Column("axis"), Column("size", "right"), Column("carries"), Column("weights cut by it", "right"))
     rows = tuple((axis, f"{plan.mesh.axes[axis]:,}", _CARRIES[axis], str(_cut_by(plan, axis))) for axis in MESH_AXES)
-    parts = (Paragraph(text), Table(columns, rows), *facts(plan, places, ("mesh", "devices", "axes")))
-    return Section("Mesh", parts)
+    derived = facts(plan, places, "mesh.devices", *_chosen_axes(plan))
+    return Section("Mesh", (Paragraph(text), Table(columns, rows), *derived))
+
+
+def _chosen_axes(plan: Plan) -> tuple[str, ...]:
+    """The derivations of the axes that were `auto`."""
+    return tuple(f"mesh.{axis}" for axis in MESH_AXES if plan.run.mesh.axes[axis] == "auto")
 
 
 def _cut_by(plan: Plan, axis: str) -> int:
@@ -38,7 +43,7 @@ def _cut_by(plan: Plan, axis: str) -> int:
 
 def collectives_section(plan: Plan, places: Places) -> Section:
     """What a device sends in one step, by operation and axis."""
-    found = facts(plan, places, ("collectives", "all_to_all"))
+    found = facts(plan, places, "sent_bytes_per_device")
     if not plan.collectives:
         return Section("Collectives of a step", (Paragraph("None: nothing is sent between devices."), *found))
     kinds = dict.fromkeys((row.op, row.axis) for row in plan.collectives)

@@ -8,6 +8,9 @@ from moec.compiler.report.document import Paragraph, Section
 from moec.compiler.report.facts import facts
 from moec.compiler.units import count, exact, flops, plural
 
+_BATCH_FACTS = ("batch_tokens", "sequences", "micro_batches", "tokens_per_device")
+_BUDGET_FACTS = ("steps", "tokens", "tokens_per_param", "train_flops", "warmup_steps", "decay_steps")
+
 
 def batch_section(plan: Plan, places: Places) -> Section:
     """Tokens of a step and how they are cut."""
@@ -17,7 +20,7 @@ def batch_section(plan: Plan, places: Places) -> Section:
         f"{batch.tokens:,} tokens per step = {pieces} of {plural(batch.micro_sequences, 'sequence')} of "
         f"{plan.run.model.seq_len:,} tokens; {batch.tokens_per_device:,} tokens per device."
     )
-    return Section("Batch", (Paragraph(text), *facts(plan, places, ("batch", "micro"))))
+    return Section("Batch", (Paragraph(text), *facts(plan, places, *_BATCH_FACTS)))
 
 
 def budget_section(plan: Plan, places: Places) -> Section:
@@ -29,8 +32,7 @@ def budget_section(plan: Plan, places: Places) -> Section:
     )
     law = (Paragraph(f"Set by the law `{spec.law}`, counting {spec.count} parameters."),) if spec.law else ()
     optimizer = Paragraph(_learning_rate(plan))
-    prefixes = ("tokens", "steps", "budget", "train_flops", "warmup", "decay", "law", "n_law")
-    return Section("Budget", (Paragraph(text), *law, optimizer, *facts(plan, places, prefixes)))
+    return Section("Budget", (Paragraph(text), *law, optimizer, *facts(plan, places, *_BUDGET_FACTS)))
 
 
 def _counted(plan: Plan) -> str:
@@ -42,4 +44,6 @@ def _learning_rate(plan: Plan) -> str:
     warmup = f", {plural(budget.warmup_steps, 'step')} of warm-up"
     decay = f", {plural(budget.decay_steps, 'step')} of decay" if spec.schedule == "warmup_stable_decay" else ""
     final = f", down to {exact(spec.peak_lr * spec.final_lr_ratio)}" if spec.schedule != "constant" else ""
-    return f"Optimizer {spec.kind}: learning rate {exact(spec.peak_lr)}{final}, schedule {spec.schedule}{warmup}{decay}."
+    return (
+        f"Optimizer {spec.kind}: learning rate {exact(spec.peak_lr)}{final}, schedule {spec.schedule}{warmup}{decay}."
+    )

@@ -50,7 +50,13 @@ def _summary(plan: Plan) -> tuple[str, ...]:
 
 
 def _rest(plan: Plan, places: Places, sections: tuple[Section, ...]) -> tuple[Section, ...]:
-    """The derivations that no section has shown."""
-    shown = {fact.name for section in sections for part in section.parts if isinstance(part, Facts) for fact in part.facts}
-    left = tuple(fact(row, places) for row in plan.derivations if row.name not in shown)
+    """The derivations that no section has shown, as a fact or in a table."""
+    shown = {
+        fact.name for section in sections for part in section.parts if isinstance(part, Facts) for fact in part.facts
+    }
+    left = tuple(fact(row, places) for row in plan.derivations if row.name not in shown and not _in_table(row.name))
     return (Section("More", (Facts(left),)),) if left else ()
+
+
+def _in_table(name: str) -> bool:
+    return name.startswith(("params.by_role.", "flops_per_token.conventions.", "mesh.")) or name == "hbm_per_device"
