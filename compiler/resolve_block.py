@@ -93,7 +93,22 @@ def resolve_block(scope: Scope, place: Place) -> Values | None:
     scope.diagnostics += told
     if told or any(isinstance(value, Error) for value in fields.values()):
         return None
-    return Values(place, found)
+    return Values(place, _without_left_overs(scope, place, info, found))
+
+
+def _without_left_overs(scope: Scope, place: Place, info: BlockInfo, found: Mapping[str, Value]) -> Mapping[str, Value]:
+    """`found`, with the default in place of what has no effect, so that it is as if no one had written that."""
+    values = dict(found)
+    for field in info.fields:
+        if field.name in found and not has_effect(field, found):
+            default = scope.default(place, field)
+            values = _with(values, field.name, default)
+    return values
+
+
+def _with(values: dict[str, Value], name: str, value: Value | None) -> dict[str, Value]:
+    others = {other: kept for other, kept in values.items() if other != name}
+    return others if value is None else others | {name: value}
 
 
 def has_effect(field: FieldInfo, found: Mapping[str, Value]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Final
 
 from moec.compiler.resolve_block import Values, resolve_block
@@ -33,7 +34,7 @@ def resolve_budget(scope: Scope, place: Place) -> BudgetSpec | None:
         tokens=_integer(values, "tokens"),
         steps=_integer(values, "steps"),
         train_flops=_integer(values, "train_flops"),
-        hours=float(values.exact("hours")) / HOUR_SECONDS if "hours" in values else None,
+        hours=float(Fraction(values.exact("hours")) / HOUR_SECONDS) if "hours" in values else None,
         law=values.word("law") if "law" in values else None,
         count=values.word("count") if "count" in values and "law" in values else None,
         tokens_per_param=_tokens_per_param(values),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from posixpath import dirname, isabs, join, normpath
 
@@ -51,7 +52,7 @@ def _axis(values: Values, axis: str) -> int | Auto:
 
 
 def _chip(values: Values, main: str) -> Hardware | Diagnostic:
-    """The chip of the catalogue, or of the user's own file, which lies beside the spec that names it."""
+    """The chip of the catalogue, or of the user's own file beside the spec; the path is then its name."""
     name = values.text("hardware")
     if isinstance(values.fields["hardware"], Word):
         return hardware(name)
@@ -63,7 +64,9 @@ def _chip(values: Values, main: str) -> Hardware | Diagnostic:
     if isinstance(source, Diagnostic):
         return codes.bad_hardware_file(span, name, source.message)
     chip = parse_hardware(source.text)
-    return chip if isinstance(chip, Hardware) else codes.bad_hardware_file(span, name, chip)
+    if not isinstance(chip, Hardware):
+        return codes.bad_hardware_file(span, name, chip)
+    return replace(chip, name=name)
 
 
 def _count_devices(values: Values, chip: Hardware) -> tuple[int, tuple[int, ...] | None] | Diagnostic:

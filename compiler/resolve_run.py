@@ -76,6 +76,7 @@ def resolve_run(scope: Scope, parts: Parts, place: Place) -> RunSpec | None:
     asserts = fold_asserts(scope, {"": place, **{name: where for name, where in named.items() if where}})
     if not (own and inner and model and mesh and budget and asserts is not None) or (named["data"] and not data):
         return None
+    origins = _origins(place, named)
     return RunSpec(
         name=place.root.name,
         doc=place.root.doc,
@@ -92,7 +93,8 @@ def resolve_run(scope: Scope, parts: Parts, place: Place) -> RunSpec | None:
         eval=EvalSpec(inner["eval"].integer("every_steps"), inner["eval"].integer("tokens")),
         layers=LayersSpec("auto" if inner["layers"].is_word("scan", "auto") else inner["layers"].flag("scan")),
         asserts=asserts,
-        origins=_origins(place, named),
+        origins={path: span for path, (span, _) in origins.items()},
+        written=frozenset(path for path, (_, written) in origins.items() if written),
     )
 
 
@@ -157,8 +159,8 @@ def _remat(values: Values) -> RematSpec:
     return RematSpec(values.word("policy"), values.texts("save"), values.texts("offload"))
 
 
-def _origins(place: Place, named: Mapping[str, Place | None]) -> Mapping[str, Span]:
-    """The span of every field of the run, under its path in it: `model.attention.n_heads`, `batch.tokens`."""
+def _origins(place: Place, named: Mapping[str, Place | None]) -> Mapping[str, tuple[Span, bool]]:
+    """The span of every field of the run, under its path in it, and whether someone wrote the field."""
     origins = dict(_spans(place, ""))
     for name, where in named.items():
         if where:
@@ -166,11 +168,11 @@ def _origins(place: Place, named: Mapping[str, Place | None]) -> Mapping[str, Sp
     return origins
 
 
-def _spans(place: Place, prefix: str) -> Mapping[str, Span]:
-    spans = {}
+def _spans(place: Place, prefix: str) -> Mapping[str, tuple[Span, bool]]:
+    spans: dict[str, tuple[Span, bool]] = {}
     for info in place.info.fields:
         written = place.written(info.name)
-        spans[f"{prefix}{info.name}"] = written.value.span if written else place.span
+        spans[f"{prefix}{info.name}"] = (written.value.span if written else place.span, written is not None)
     for block in place.info.blocks:
         spans |= _spans(place.inside(block.name), f"{prefix}{block.name}.")
     return spans

@@ -102,6 +102,13 @@ class Scope:
             self._active.pop()
         return self._known[key]
 
+    def default(self, place: Place, info: FieldInfo) -> Value | None:
+        """The default of the field at `place`, None where it has none or where that cannot be worked out."""
+        expression = default_expression(info)
+        value = self._evaluate(place, info, expression, 0) if expression else None
+        converted = convert(value, info, expression) if expression and value and not isinstance(value, Error) else None
+        return None if isinstance(converted, Error) else converted
+
     def find(self, place: Place, file: str, reference: Reference, depth: int) -> Value | Error:
         """What `reference`, which stands at `place` in `file`, is worth."""
         target = self.target(place, file, reference)

@@ -226,7 +226,10 @@ class AssertSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One run, whole. `data` is None where the spec names none: it can be planned, compiled and proven, not trained."""
+    """One run, whole. `data` is None where the spec names none: it can be planned, compiled and proven, not trained.
+
+    `written` are the paths in `origins` of the fields that someone wrote; the others took their defaults.
+    """
 
     name: str
     doc: str
@@ -244,6 +247,7 @@ class RunSpec:
     layers: LayersSpec
     asserts: tuple[AssertSpec, ...]
     origins: Mapping[str, Span]
+    written: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

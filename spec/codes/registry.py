@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from moec.spec.codes import files, syntax
+from moec.spec.codes import files, names, syntax, types
 from moec.spec.codes.info import CodeInfo
 
-MODULES: Final = (files, syntax)
+MODULES: Final = (files, syntax, names, types)
 
 CODES: Final[Mapping[str, CodeInfo]] = MappingProxyType(
     {info.code: info for module in MODULES for info in module.CODES}
