@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moec.cli.command import OK, Command, Failure
-from moec.cli.specs import choose_runs, read_typed
+from moec.cli.specs import choose_runs, read_files, resolve_files
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -32,7 +32,7 @@ def _run(arguments: Namespace) -> int:
 
 def _typed(path: str) -> TypedSpec:
     resolved = Path(path) / "resolved.moe"
-    return read_typed(str(resolved) if resolved.exists() else path)
+    return resolve_files(read_files(str(resolved) if resolved.exists() else path))
 
 
 def _pairs(

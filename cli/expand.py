@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moec.cli.command import OK, Command
-from moec.cli.specs import add_run, add_spec, choose_runs, read_files, read_typed
+from moec.cli.specs import add_run, add_spec, choose_runs, read_files, resolve_files
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -21,7 +21,7 @@ def _run(arguments: Namespace) -> int:
     from moec.compiler.expand import expand_run
 
     files = read_files(arguments.spec)
-    runs = choose_runs(read_typed(arguments.spec, files), arguments.run)
+    runs = choose_runs(resolve_files(files), arguments.run)
     sources = files.sources if arguments.origins else None
     print("\n".join(expand_run(run, sources) for run in runs).rstrip("\n"))
     return OK

@@ -34,6 +34,8 @@ def override(
     padded = Source(SOURCE_NAME, "\n".join(_padded(option) for option in options))
     values, diagnostics = parse(padded)
     main = files.main_file
+    if not diagnostics and len(values.statements) != len(options):
+        raise Failure("--set takes one field; write it again for another")
     for statement in values.statements:
         if isinstance(statement, Field):
             main = _set(main, statement, _path_at(source, statement.name.span.start), runs)

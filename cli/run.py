@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from moec.cli import compile as compile_command
 from moec.cli.command import DIAGNOSED, OK, Command, Failure
-from moec.cli.specs import add_spec, choose_runs, make_plans, read_files, read_typed, stop_on_errors
+from moec.cli.specs import add_spec, choose_runs, make_plans, read_files, resolve_files, stop_on_errors
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -55,7 +55,7 @@ def _positive(text: str) -> int:
 def _run(arguments: Namespace) -> int:
     out = Path(arguments.out) if arguments.out else Path("runs") / spec_name(arguments.spec)
     files = read_files(arguments.spec)
-    typed = read_typed(arguments.spec, files)
+    typed = resolve_files(files)
     study = _study(typed, arguments.run)
     jobs = _jobs(arguments, files, typed, study, out)
     _announce(arguments.run, study, jobs, out)
@@ -97,19 +97,19 @@ def _jobs(
     for name in names:
         for seed in (study.seeds if study else ()) or (None,):
             options = (*arguments.options, *(() if seed is None else (f"run.seed={seed}",)))
-            plan = _plan(arguments.spec, files, name, options)
+            plan = _plan(files, name, options)
             title = name if seed is None else f"{name}, seed {seed}"
             jobs.append(Job(title, plan, out / name if seed is None else out / name / f"seed-{seed}"))
     return tuple(jobs)
 
 
-def _plan(path: str, files: LoadedFiles, name: str, options: tuple[str, ...]) -> Plan:
+def _plan(files: LoadedFiles, name: str, options: tuple[str, ...]) -> Plan:
     if options:
         from moec.cli.overrides import override
 
         files, diagnostics = override(files, options, (name,))
         stop_on_errors(diagnostics, files.sources)
-    (plan,) = make_plans(choose_runs(read_typed(path, files), name), files.sources)
+    (plan,) = make_plans(choose_runs(resolve_files(files), name), files.sources)
     if plan.run.data is None:
         raise Failure(
             f"the run `{name}` has no data; it can be planned and compiled, and trained once it says `data = …`",

@@ -1,6 +1,6 @@
 """From the path of a spec to what a command works on, each step's mistakes told on standard error.
 
-path ──load──▶ syntax ──resolve──▶ typed spec ──plan──▶ plans
+path ──load──▶ syntax ──read, resolve──▶ typed spec ──plan──▶ plans
 """
 
 from __future__ import annotations
@@ -87,15 +87,14 @@ def read_files(path: str) -> LoadedFiles:
     return loaded.files
 
 
-def read_typed(path: str, files: LoadedFiles | None = None) -> TypedSpec:
-    """The typed spec; mistakes are told and end the command. `files` stands in for reading `path`."""
+def resolve_files(files: LoadedFiles) -> TypedSpec:
+    """The typed spec of `files`; mistakes are told and end the command."""
     from moec.compiler.resolve import resolve
+    from moec.spec.reader import read
 
-    files = files or read_files(path)
-    typed, diagnostics = resolve(files)
-    stop_on_errors(diagnostics, files.sources)
-    if typed is None:
-        raise Failure(f"{path} gives no runs", DIAGNOSED)
+    spec, of_reading = read(files)
+    typed, of_resolving = resolve(spec)
+    stop_on_errors((*of_reading, *of_resolving), files.sources)
     return typed
 
 
@@ -133,7 +132,7 @@ def make_plans(runs: tuple[RunSpec, ...], sources: Sources) -> tuple[Plan, ...]:
 def read_plans(path: str, run: str | None) -> tuple[Plan, ...]:
     """The plans of the run called `run`, or of all runs; mistakes are told and end the command."""
     files = read_files(path)
-    typed = read_typed(path, files)
+    typed = resolve_files(files)
     return make_plans(choose_runs(typed, run), files.sources)
 
 

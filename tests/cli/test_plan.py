@@ -1,0 +1,51 @@
+"""`moec plan`: the runs one by one and side by side."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_all_runs_are_planned_and_compared(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe")
+    assert called.status == 0
+    assert called.out.index("baseline: model dense") < called.out.index("with_moe: model sparse")
+    assert called.err == ""
+
+
+def test_one_run_can_be_asked_for(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--run", "with_moe")
+    assert "with_moe: model sparse" in called.out
+    assert "baseline: model dense" not in called.out
+
+
+def test_json_has_a_member_per_run(moec, tiny) -> None:
+    plans = json.loads(moec("plan", "tiny.moe", "--format", "json").out)
+    assert list(plans) == ["baseline", "with_moe"]
+    assert plans["with_moe"]["params"]["total"] > plans["baseline"]["params"]["total"]
+    assert plans["baseline"]["steps"] == 4
+
+
+def test_markdown_has_headings(moec, tiny) -> None:
+    assert moec("plan", "tiny.moe", "--run", "baseline", "--format", "markdown").out.startswith("# ")
+
+
+def test_a_run_that_is_not_there_is_misuse_and_names_the_nearest(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--run", "basline")
+    assert called.status == 2
+    assert "did you mean `baseline`?" in called.err
+
+
+def test_a_spec_without_runs_is_told(moec, tmp_path) -> None:
+    (tmp_path / "empty.moe").write_text("edition = 2026\n", encoding="utf-8")
+    called = moec("plan", "empty.moe")
+    assert called.status == 1
+    assert "no run" in called.err
+
+
+def test_mistakes_go_to_standard_error(moec, tiny) -> None:
+    tiny.write_text(tiny.read_text(encoding="utf-8").replace("n_heads = 2", "n_heads = 3"), encoding="utf-8")
+    called = moec("plan", "tiny.moe")
+    assert called.status == 1
+    assert called.out == ""
+    assert "error[MOE" in called.err
+    assert "Traceback" not in called.err
