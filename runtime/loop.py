@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from moec.runtime.checkpoints import Position, Resume, open_checkpoints, position_to_resume
 from moec.runtime.interrupt import listen_for_interrupts
+from moec.runtime.metrics import Journal, open_events, resumed_journal
 from moec.runtime.processes import is_first_process, wait_for_all
 from moec.runtime.program import Program
-from moec.runtime.progress import open_progress
+from moec.runtime.progress import Progress, open_progress
 from moec.runtime.run_directory import RunDirectory, own
 from moec.runtime.session import Desk, Session
 
@@ -30,36 +32,51 @@ def train(program: Program, options: TrainOptions) -> int:
     Errors: RunError where the run cannot start as asked or must not go on, DataError where the text is of no use.
     """
     with contextlib.ExitStack() as stack:
-        desk = _open_desk(program, options, stack)
-        start = position_to_resume(desk.checkpoints, options.resume, program.identity, desk.directory)
-        if start is not None and _is_finished(start, options, desk):
+        directory, progress = RunDirectory(options.directory), stack.enter_context(open_progress(is_first_process()))
+        _take_over(directory, options.resume, progress, stack)
+        checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
+        start = position_to_resume(checkpoints, options.resume, program.identity, directory)
+        if start is not None and _is_finished(start, options, directory):
+            progress.say(_finished(start, options))
             return 0
-        session = stack.enter_context(contextlib.closing(Session(program, desk, start, options.steps)))
-        session.run()
-        return desk.interrupt.exit_code
+        metrics, evaluations = _open_journals(directory, 0 if start is None else start.step, stack)
+        interrupt = stack.enter_context(listen_for_interrupts())
+        desk = Desk(directory, progress, checkpoints, interrupt, metrics, evaluations)
+        Session(program, desk, start, options.steps).run()
+        return interrupt.exit_code
 
 
-def _open_desk(program: Program, options: TrainOptions, stack: contextlib.ExitStack) -> Desk:
-    directory = RunDirectory(options.directory)
-    progress = stack.enter_context(open_progress(first_process=is_first_process()))
+def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stack: contextlib.ExitStack) -> None:
+    """Makes the folder this run's own; returns when all its processes may use it."""
     if is_first_process():
         stack.enter_context(own(directory))
-        if options.resume == "never" and directory.has_products():
+        if resume == "never" and directory.has_products():
             progress.say(f"the earlier run is now in {directory.set_aside()}")
     wait_for_all("the run directory is ready")
-    checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
-    return Desk(directory, progress, checkpoints, stack.enter_context(listen_for_interrupts()))
 
 
-def _is_finished(start: Position, options: TrainOptions, desk: Desk) -> bool:
-    """Whether there is nothing left to do, which is then said.
+def _open_journals(directory: RunDirectory, step: int, stack: contextlib.ExitStack) -> tuple[Journal, Journal]:
+    """The journals of steps and of evaluations, which go on after `step`; what other processes write is lost."""
+    if not is_first_process():
+        nowhere = stack.enter_context(contextlib.closing(Journal(Path(os.devnull), None)))
+        return nowhere, nowhere
+    events = open_events(directory.tensorboard, step)
+    if events is not None:
+        stack.callback(events.close)
+    metrics, evaluations = (
+        stack.enter_context(contextlib.closing(resumed_journal(path, step, events)))
+        for path in (directory.metrics, directory.evaluations)
+    )
+    return metrics, evaluations
 
-    A run that was stopped between its last step and its result still has to evaluate.
-    """
-    if start.step < options.steps or not desk.directory.result.exists():
-        return False
-    desk.progress.say(
-        f"finished: {desk.directory.root} has step {start.step} of {options.steps}; "
+
+def _is_finished(start: Position, options: TrainOptions, directory: RunDirectory) -> bool:
+    """Whether nothing is left to do: a run that was stopped between last step and result still has to evaluate."""
+    return start.step >= options.steps and directory.result.exists()
+
+
+def _finished(start: Position, options: TrainOptions) -> str:
+    return (
+        f"finished: {options.directory} has step {start.step} of {options.steps}; "
         "give more --steps to go on, or --resume never to start afresh"
     )
-    return True

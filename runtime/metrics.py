@@ -81,6 +81,12 @@ class Journal:
         self._file.close()
 
 
+def resumed_journal(path: Path, step: int, events: EventWriter | None) -> Journal:
+    """The journal of a run that goes on after `step`."""
+    keep_through(path, step)
+    return Journal(path, events)
+
+
 def open_events(folder: Path, resumed_step: int) -> EventWriter | None:
     """A TensorBoard writer below `folder`, None where tensorboardX is not installed (extra `moec[tensorboard]`)."""
     try:

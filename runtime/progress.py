@@ -92,7 +92,7 @@ class TerminalProgress:
 
 
 @contextlib.contextmanager
-def open_progress(*, first_process: bool) -> Iterator[Progress]:
+def open_progress(first_process: bool) -> Iterator[Progress]:
     """The progress that suits this process and its standard output."""
     if not first_process:
         yield SilentProgress()

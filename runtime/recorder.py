@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -17,16 +18,27 @@ from moec.runtime.train_step import StepReport
 
 
 class Recorder:
-    """Fetches the reports of steps, refuses those that are not finite, writes and shows the others."""
+    """Fetches the reports of steps, refuses those that are not finite, writes and shows the others.
+
+    `advice` says what a run that cannot go on can go back to.
+    """
 
     def __init__(
-        self, program: Program, journal: Journal, progress: Progress, clock: TrainingClock, steps: int
+        self,
+        program: Program,
+        journal: Journal,
+        progress: Progress,
+        clock: TrainingClock,
+        *,
+        steps: int,
+        advice: Callable[[], str],
     ) -> None:
         self._program = program
         self._journal = journal
         self._progress = progress
         self._clock = clock
         self._steps = steps
+        self._advice = advice
         self._learning_rates = _table(program.learning_rate, steps)
 
     def record(self, step: int, report: StepReport) -> None:
@@ -38,7 +50,7 @@ class Recorder:
         step_seconds = self._clock.lap()
         loss, grad_norm = float(found.loss), float(found.grad_norm)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise RunError(f"step {step} gave loss {loss} and gradient norm {grad_norm}: training cannot go on")
+            raise RunError(f"step {step} gave loss {loss} and gradient norm {grad_norm}; {self._advice()}")
         batch_tokens = self._program.training.batch_tokens
         record: dict[str, object] = {"step": step, "loss": loss}
         record |= {name: float(term) for name, term in found.terms.items()}

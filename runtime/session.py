@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import jax
 
@@ -20,7 +18,7 @@ from moec.runtime.evaluate import Evaluator, HeldOut
 from moec.runtime.failure import RunError
 from moec.runtime.interrupt import Interrupt
 from moec.runtime.mesh import make_mesh
-from moec.runtime.metrics import EventWriter, Journal, keep_through, open_events, write_json
+from moec.runtime.metrics import Journal, write_json
 from moec.runtime.placement import batch_sharding, place, row_share
 from moec.runtime.processes import is_first_process
 from moec.runtime.program import Program
@@ -34,12 +32,14 @@ from moec.runtime.train_step import StepReport, TrainStep, compile_train_step
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a session works with besides the model."""
+    """What a session works with besides the model; whoever opened it closes it."""
 
     directory: RunDirectory
     progress: Progress
     checkpoints: CheckpointFolder
     interrupt: Interrupt
+    metrics: Journal
+    evaluations: Journal
 
 
 def data_of(program: Program) -> TextData:
@@ -62,10 +62,9 @@ class Session:
         self._evaluator = Evaluator(program, self._data, self._layout)
         self._start = start or Position(program.identity, 0, program.training.seed, 0.0)
         self._clock = TrainingClock(self._start.seconds)
-        self._events = _events(desk.directory, self._start.step)
-        self._metrics = _journal(desk.directory.metrics, self._start.step, self._events)
-        self._evaluations = _journal(desk.directory.evaluations, self._start.step, self._events)
-        self._recorder = Recorder(program, self._metrics, desk.progress, self._clock, steps)
+        self._recorder = Recorder(
+            program, desk.metrics, desk.progress, self._clock, steps=steps, advice=desk.checkpoints.advice
+        )
         self._compile_seconds: float | None = None
 
     def run(self) -> None:
@@ -77,13 +76,6 @@ class Session:
             self._desk.progress.say(f"stopped and saved at step {step}; the same command goes on from there")
             return
         self._finish(state)
-
-    def close(self) -> None:
-        """Closes the metrics files."""
-        self._metrics.close()
-        self._evaluations.close()
-        if self._events is not None:
-            self._events.close()
 
     def _starting_state(self) -> TrainState:
         if self._start.step == 0:
@@ -166,7 +158,7 @@ class Session:
     def _evaluate(self, step: int, state: TrainState) -> HeldOut | None:
         held_out = self._evaluator.held_out(state.weights, self._program.evaluation.tokens)
         if held_out is not None:
-            self._evaluations.write({"step": step, "eval_loss": held_out.loss, "seconds": self._clock.seconds})
+            self._desk.evaluations.write({"step": step, "eval_loss": held_out.loss, "seconds": self._clock.seconds})
             self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
         return held_out
 
@@ -188,15 +180,3 @@ class Session:
         )
         write_json(directory.result, result)
         self._desk.progress.say(f"saved in {directory.root}")
-
-
-def _events(directory: RunDirectory, step: int) -> EventWriter | None:
-    return open_events(directory.tensorboard, step) if is_first_process() else None
-
-
-def _journal(path: Path, step: int, events: EventWriter | None) -> Journal:
-    """The journal that goes on after `step`; in all processes but the first what is written to it is lost."""
-    if not is_first_process():
-        return Journal(Path(os.devnull), None)
-    keep_through(path, step)
-    return Journal(path, events)
