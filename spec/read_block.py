@@ -7,14 +7,15 @@ from moec.spec.codes import names as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.fields.info import BlockInfo
 from moec.spec.fields.table import all_fields
+from moec.spec.near import nearest
 from moec.spec.source import Span
-from moec.spec.syntax import Assert, Block, Field
+from moec.spec.syntax import Assert, Block, Broken, Field
 
 
 def read_block(block: Block, info: BlockInfo, file: str) -> tuple[SpecBlock, tuple[Diagnostic, ...]]:
     """What `block` itself says, without what it extends.
 
-    Errors: MOE2002, MOE2003, MOE2005, MOE2024, MOE2026, MOE2027.
+    Errors: MOE2002, MOE2003, MOE2005, MOE2024, MOE2027.
     """
     reader = _BlockReader(info, file)
     for item in block.items:
@@ -45,21 +46,31 @@ class _BlockReader:
         name, span = item.name.text, item.name.span
         if self.info.field(name) is None:
             self.diagnostics.append(self._unknown_field(name, span))
+            self._take_as_broken(name, span)
         elif self._is_new(name, span):
             self.fields[name] = SpecField(name, item.value, span)
+
+    def _take_as_broken(self, name: str, span: Span) -> None:
+        """Takes the field that was probably meant as written, so that it is not missed on top."""
+        meant = nearest(name, (field.name for field in self.info.fields))
+        if meant and meant not in self.fields:
+            self.fields[meant] = SpecField(meant, Broken(span), span)
 
     def read_inner(self, item: Block) -> None:
         name, span = item.kind.text, item.kind.span
         inner = self.info.block(name)
         if inner is None:
             self.diagnostics.append(self._unknown_block(name, span))
-            return
-        if item.extends:
-            self.diagnostics.append(codes.inner_extends(span, name))
-        if self._is_new(name, span):
+            inner = self._meant_block(name)
+        if inner and self._is_new(inner.name, span):
             block, diagnostics = read_block(item, inner, self.file)
             self.diagnostics += diagnostics
-            self.blocks[name] = block
+            self.blocks[inner.name] = block
+
+    def _meant_block(self, name: str) -> BlockInfo | None:
+        """The block that was probably meant by `name`, if it is not written as well."""
+        meant = nearest(name, (block.name for block in self.info.blocks))
+        return self.info.block(meant) if meant and meant not in self.spans else None
 
     def read_assert(self, item: Assert) -> None:
         if self.info.path == "study":

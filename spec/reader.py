@@ -15,6 +15,7 @@ from moec.spec.diagnostics import Diagnostic, in_order
 from moec.spec.fields.table import EDITION, KINDS, block_info
 from moec.spec.loader import LoadedFiles
 from moec.spec.merge import merge
+from moec.spec.near import nearest
 from moec.spec.quantities import read_number
 from moec.spec.read_block import read_block
 from moec.spec.source import Span
@@ -25,7 +26,7 @@ from moec.spec.unused import unused
 def read(loaded: LoadedFiles) -> tuple[Spec, tuple[Diagnostic, ...]]:
     """The spec that `loaded` holds, without what could not be read.
 
-    Errors: MOE2001 to MOE2012, MOE2015 to MOE2017, MOE2024 to MOE2027.
+    Errors: MOE2001 to MOE2012, MOE2015 to MOE2017, MOE2024, MOE2025, MOE2027.
     """
     reader = _Reader(loaded)
     spec = reader.run()
@@ -65,6 +66,7 @@ class _Reader:
                     self._read_top_block(name, statement)
                 case Field() if statement.name.text != "edition":
                     self.diagnostics.append(codes.field_at_top(statement.name.span, statement.name.text))
+                    lets.setdefault(statement.name.text, Let(statement.name, statement.value, statement.span))
         return lets
 
     def _is_new(self, what: str, name: str, span: Span, spans: dict[str, Span]) -> bool:
@@ -92,8 +94,9 @@ class _Reader:
         info = block_info(kind) if kind in KINDS else None
         if info is None:
             self.diagnostics.append(codes.unknown_kind(block.kind.span, kind, KINDS))
-            return
-        if block.label is None:
+            kind = nearest(kind, KINDS) or ""
+            info = block_info(kind)
+        if info is None or block.label is None:
             return
         key = (kind, block.label.text)
         first = self.written.get((file, key))

@@ -9,13 +9,14 @@ from moec.spec.codes import names as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.expressions import references
 from moec.spec.loader import LoadedFiles
+from moec.spec.near import nearest
 from moec.spec.syntax import Assert, Block, Expression, Field, File, Let, Reference, Use
 
 
 def unused(loaded: LoadedFiles, spec: Spec) -> Iterator[Diagnostic]:
     """Errors: MOE2015, MOE2016, and, where the file has a run, MOE2017."""
     file = loaded.main_file
-    used = frozenset(reference.parts[0].text for reference in _references(file))
+    used = _with_near_misses({reference.parts[0].text for reference in _references(file)}, spec)
     for statement in file.statements:
         match statement:
             case Let() if statement.name.text not in used:
@@ -27,6 +28,13 @@ def unused(loaded: LoadedFiles, spec: Spec) -> Iterator[Diagnostic]:
     for (kind, name), block in spec.main.blocks.items():
         if kind not in ("run", "study") and name not in used:
             yield codes.unused_block(block.span, kind, name)
+
+
+def _with_near_misses(used: set[str], spec: Spec) -> frozenset[str]:
+    """`used`, with what was probably meant by those names that are not there: one slip is told once."""
+    named = {*spec.main.lets, *spec.main.uses, *(name for _, name in spec.main.blocks)}
+    meant = (nearest(name, named) for name in sorted(used - named))
+    return frozenset(used | {name for name in meant if name})
 
 
 def _references(file: File) -> Iterator[Reference]:

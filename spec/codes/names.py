@@ -37,7 +37,6 @@ CODES: Final = (
     CodeInfo("MOE2023", "error", "the plan is used outside an `assert`"),
     CodeInfo("MOE2024", "error", "a field stands where a block belongs, or a block where a field belongs"),
     CodeInfo("MOE2025", "error", "a field stands at the top of a file"),
-    CodeInfo("MOE2026", "error", "a block inside a block extends another"),
     CodeInfo("MOE2027", "error", "an `assert` stands where nothing can be asserted"),
 )
 
@@ -243,11 +242,6 @@ def field_not_block(span: Span, name: str, example: str) -> Diagnostic:
 def field_at_top(span: Span, name: str) -> Diagnostic:
     helps = (f"`let {name} = …` names a value; fields stand inside a block",)
     return Diagnostic("MOE2025", "error", f"the field `{name}` stands in no block", span, helps=helps)
-
-
-def inner_extends(span: Span, name: str) -> Diagnostic:
-    helps = ("extend the block around it: blocks inside are merged",)
-    return Diagnostic("MOE2026", "error", f"`{name}` is inside another block and cannot extend", span, helps=helps)
 
 
 def assert_out_of_place(span: Span, kind: str) -> Diagnostic:
