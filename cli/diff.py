@@ -26,7 +26,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     left, right = _typed(arguments.left), _typed(arguments.right)
     pairs = _pairs(left, right, arguments.run, arguments.against)
-    print(_json(pairs) if arguments.format == "json" else _text(left, right, pairs))
+    if arguments.format == "json":
+        print(_json(pairs))
+    else:
+        every_run = arguments.run is None and (len(left.runs), len(right.runs)) != (1, 1)
+        print(_text(pairs, _alone(left, right) if every_run else []))
     return OK
 
 
@@ -51,10 +55,9 @@ def _pairs(
     return pairs
 
 
-def _text(left: TypedSpec, right: TypedSpec, pairs: tuple[tuple[RunSpec, RunSpec], ...]) -> str:
+def _text(pairs: tuple[tuple[RunSpec, RunSpec], ...], alone: list[str]) -> str:
     lines = [line for pair in pairs for line in (*_pair_lines(*pair), "")]
-    lines += _alone(left, right, pairs)
-    return "\n".join(lines).rstrip("\n")
+    return "\n".join((*lines, *alone)).rstrip("\n")
 
 
 def _pair_lines(mine: RunSpec, theirs: RunSpec) -> list[str]:
@@ -74,17 +77,11 @@ def _pair_lines(mine: RunSpec, theirs: RunSpec) -> list[str]:
     return lines
 
 
-def _alone(left: TypedSpec, right: TypedSpec, pairs: tuple[tuple[RunSpec, RunSpec], ...]) -> list[str]:
-    """The runs that only one of the two has, where every run is compared."""
-    compared = {spec.name for pair in pairs for spec in pair}
-    if len(pairs) == 1 and pairs[0][0].name != pairs[0][1].name:
-        return []
-    return [
-        f"only in {typed.file}: run {s.name}"
-        for typed, other in ((left, right), (right, left))
-        for s in typed.runs
-        if s.name not in compared and s.name not in {run.name for run in other.runs}
-    ]
+def _alone(left: TypedSpec, right: TypedSpec) -> list[str]:
+    """The runs that only one of the two has."""
+    mine, theirs = ({run.name: None for run in typed.runs} for typed in (left, right))
+    only_left = [f"only in {left.file}: run {name}" for name in mine if name not in theirs]
+    return only_left + [f"only in {right.file}: run {name}" for name in theirs if name not in mine]
 
 
 def _json(pairs: tuple[tuple[RunSpec, RunSpec], ...]) -> str:

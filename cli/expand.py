@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from moec.cli.command import OK, Command
+from moec.cli.command import OK, Command, Failure
 from moec.cli.specs import add_run, add_spec, choose_runs, read_files, resolve_files
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
+
+    from moec.compiler.typed import RunSpec
+    from moec.spec.source import Sources
+    from moec.spec.syntax import File, Statement
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -18,13 +24,50 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from moec.compiler.expand import expand_run
-
     files = read_files(arguments.spec)
     runs = choose_runs(resolve_files(files), arguments.run)
-    sources = files.sources if arguments.origins else None
-    print("\n".join(expand_run(run, sources) for run in runs).rstrip("\n"))
+    texts = [_expanded(run, files.sources if arguments.origins else None) for run in runs]
+    if len(texts) == 1:
+        sys.stdout.write(texts[0])
+    else:
+        sys.stdout.write(_joined(texts, _studies(files.main_file)))
     return OK
+
+
+def _expanded(run: RunSpec, sources: Sources | None) -> str:
+    from moec.compiler.expand import expand_run, expand_with_origins
+
+    return expand_run(run) if sources is None else expand_with_origins(run, sources)
+
+
+def _studies(file: File) -> list[Statement]:
+    from moec.spec.syntax import Block
+
+    return [
+        statement for statement in file.statements if isinstance(statement, Block) and statement.kind.text == "study"
+    ]
+
+
+def _joined(texts: Iterable[str], studies: list[Statement]) -> str:
+    """One spec with the runs of all `texts`; what several of them have is written once.
+
+    Failure: two runs mean different blocks by the same name, which only files with `use` can.
+    """
+    from dataclasses import replace
+
+    from moec.spec.formatter import format_file
+    from moec.spec.parser import parse
+    from moec.spec.source import Source
+    from moec.spec.syntax import Block
+
+    trees = [parse(Source("expanded.moe", text))[0] for text in texts]
+    found: dict[tuple[str, str], Statement] = {}
+    for statement in (statement for tree in trees for statement in tree.statements):
+        label = statement.label.text if isinstance(statement, Block) and statement.label else ""
+        key = (statement.kind.text if isinstance(statement, Block) else "", label)
+        if found.setdefault(key, statement) != statement:
+            raise Failure(f"the runs mean different blocks by `{' '.join(key)}`; expand one at a time with --run NAME")
+    return format_file(replace(trees[0], statements=(*found.values(), *studies)))
 
 
 COMMAND = Command(

@@ -168,7 +168,7 @@ _SWITCHES: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
 )
 """Fields that also switch a weight or an optimizer state on or off: where this differs, a checkpoint does not fit."""
 
-_NOT_COMPARED: Final = ("span", "origins")
+_NOT_COMPARED: Final = ("span", "origins", "written")
 _SPEC_BLOCKS: Final = ("model", "mesh", "data", "budget")
 
 

@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture
 def wrong(tiny: Path) -> Path:
     """A spec with a misspelled field."""
-    text = tiny.read_text(encoding="utf-8").replace("d_model    = 32", "d_modle    = 32")
+    text = tiny.read_text(encoding="utf-8").replace("  d_model ", "  tie_embedings = true\n  d_model ")
     path = tiny.with_name("wrong.moe")
     path.write_text(text, encoding="utf-8")
     return path
@@ -23,7 +23,7 @@ def doubtful(tiny: Path) -> Path:
     text = (
         tiny.read_text(encoding="utf-8")
         .replace("seq_len    = 64", "seq_len    = 4k")
-        .replace("256\n  check", "16000\n  check")
+        .replace("tokens = 256", "tokens = 4000")
     )
     path = tiny.with_name("doubtful.moe")
     path.write_text(text, encoding="utf-8")
@@ -40,7 +40,7 @@ def test_a_mistake_fails_and_is_shown_where_it_stands(moec, wrong) -> None:
     called = moec("check", "wrong.moe")
     assert called.status == 1
     assert "--> wrong.moe:7:3" in called.out
-    assert "d_model" in called.out
+    assert "did you mean `tie_embeddings`?" in called.out
 
 
 def test_warnings_pass_unless_they_are_to_count(moec, doubtful) -> None:

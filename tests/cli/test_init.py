@@ -62,6 +62,15 @@ def test_the_expanded_spec_is_a_spec_that_gives_the_same_run(moec, tiny, tmp_pat
     assert moec("diff", "tiny.moe", "expanded.moe", "--run", "with_moe").out == "run with_moe\n  no difference\n"
 
 
+def test_all_runs_expand_to_one_spec_with_the_study(moec, tiny, tmp_path) -> None:
+    called = moec("expand", "tiny.moe")
+    (tmp_path / "expanded.moe").write_text(called.out, encoding="utf-8")
+    assert moec("diff", "tiny.moe", "expanded.moe").out.count("no difference") == 2
+    assert called.out.count("mesh laptop {") == 1
+    assert "study tradeoff" in called.out
+    assert moec("check", "expanded.moe").status == 0
+
+
 def test_origins_say_where_values_were_written(moec, tiny) -> None:
     line = next(
         line
