@@ -42,15 +42,16 @@ def load_with_grain(make: BatchMaker, first: int, end: int) -> Batches:
 
 
 def load_with_thread(make: BatchMaker, first: int, end: int) -> Batches:
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="moec-data") as pool:
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moec-data")
+    try:
         waiting = deque(pool.submit(make, number) for number in range(first, min(first + _AHEAD, end)))
-        try:
-            for number in range(first + _AHEAD, end + _AHEAD):
-                if not waiting:
-                    return
-                batch = waiting.popleft().result()
-                if number < end:
-                    waiting.append(pool.submit(make, number))
-                yield batch
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for number in range(first + _AHEAD, end + _AHEAD):
+            if not waiting:
+                return
+            batch = waiting.popleft().result()
+            if number < end:
+                waiting.append(pool.submit(make, number))
+            yield batch
+    finally:
+        # Not waiting lets an iterator that nobody closed be collected while the interpreter ends.
+        pool.shutdown(wait=False, cancel_futures=True)

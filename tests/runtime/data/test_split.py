@@ -38,6 +38,7 @@ def test_equal_documents_fall_on_the_same_side() -> None:
 @pytest.mark.parametrize("split", [1e-9, 0.5, 1 - 1e-9])
 def test_two_documents_are_enough_to_have_one_on_each_side(split: float) -> None:
     assert len(held_out(["a", "b"], split)) == 1
+    assert held_out(["a", "b"], split) == held_out(["b", "a"], split)
 
 
 def test_a_split_of_zero_holds_nothing_out() -> None:

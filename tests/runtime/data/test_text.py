@@ -215,6 +215,12 @@ def test_sources_are_mixed_in_the_proportion_of_their_weights(text_data: MakeDat
     assert rows.count({ord("y")}) == 60
 
 
+def test_two_sources_of_the_same_text_are_read_in_different_orders(text_data: MakeData, corpus_glob: str) -> None:
+    data = text_data(sources=(corpus_glob, corpus_glob), mixture=(1.0, 1.0))
+    rows = [row for batch in train_batches(data, TRAINING) for row in rows_of(batch)]
+    assert rows[0::2] != rows[1::2]
+
+
 def test_evaluation_reads_each_held_out_token_once_and_no_training_token(text_data: MakeData) -> None:
     (source,) = open_corpus(text_data(), None)
     seen = Counter[int]()
