@@ -10,6 +10,7 @@ import jax
 from jax import numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
+
 from moec.runtime.attention_kernels import blockwise, cudnn, reference
 from moec.runtime.batch import Batch
 from moec.runtime.mesh import is_sharded
@@ -81,14 +82,14 @@ def merge_heads(x_BSNH: jax.Array, w_NHD: Weight, bias: Weight | None = None) ->
     else:
         flat = x_BSNH.reshape(-1, w.shape[0] * w.shape[1]) @ w.reshape(-1, w.shape[2])
         y_BSD = flat.reshape(*x_BSNH.shape[:2], w.shape[2])
-    return y_BSD if bias is None else y_BSD + used(bias, x_BSNH.dtype)
+    return checkpoint_name(y_BSD if bias is None else y_BSD + used(bias, x_BSNH.dtype), "attention_out")
 
 
 def rope(x_BSNH: jax.Array, positions_BS: jax.Array, *, theta: float) -> jax.Array:
-    """`x` with dim i of the first half of each head rotated against dim i of the second by position * theta^(-2i/H).
+    """`x` with dim i of the first half of each head rotated against dim i of the second, by position * theta^(-2i/H).
 
-    Angles are in float32. Source: Su et al. 2021, arXiv 2104.09864, equation 34, with halves in place of neighbours as in
-    GPT-NeoX and Llama checkpoints.
+    Angles are in float32. Source: Su et al. 2021, arXiv 2104.09864, equation 34, with halves in place of neighbours as
+    in GPT-NeoX and Llama checkpoints.
     """
     half = x_BSNH.shape[-1] // 2
     frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
@@ -110,33 +111,31 @@ def attend(
     window: int | None = None,
     softcap: float | None = None,
 ) -> tuple[jax.Array, KeyValues | None]:
-    """What each token sees of its own segment's past and itself, at most the last `window` tokens; scores are q.k / sqrt(H).
+    """What each token sees of its own segment: its past and itself, at most the last `window` tokens.
 
-    `softcap` caps the scores, `cap * tanh(score / cap)`. With a cache the tokens of `batch` continue those in it, and
-    the cache with them is given back; the kernel is then always `reference`, because the queries are few.
-    Query head n reads key-value head n // (N / G). Shapes: q [B, S, N, H], k and v [B, S, G, H]; gives [B, S, N, H].
+    Scores are q.k / sqrt(H); `softcap` caps them, `cap * tanh(score / cap)`. With a cache the tokens of `batch`
+    continue those in it, and the cache with them is given back; the kernel is then always `reference`, because the
+    queries are few. Query head n reads key-value head n // (N / G). Shapes: q [B, S, N, H], k and v [B, S, G, H]; gives
+    [B, S, N, H].
     """
-    q_BSNH = checkpoint_name(q_BSNH, "query")
-    k_BSGH = checkpoint_name(k_BSGH, "key")
-    v_BSGH = checkpoint_name(v_BSGH, "value")
     if cache is not None:
         cache = cache.extended(k_BSGH, v_BSGH, batch)
         keys, values = cache.k_BMGH.astype(q_BSNH.dtype), cache.v_BMGH.astype(q_BSNH.dtype)
-        visible = visible_BQK(batch, cache.positions_BM, cache.segments_BM, window)
-        return reference(q_BSNH, keys, values, visible, softcap=softcap), cache
+        seen_BSM = visible(batch, cache.positions_BM, cache.segments_BM, window)
+        return reference(q_BSNH, keys, values, seen_BSM, softcap=softcap), cache
     if kernel == "reference":
-        visible = visible_BQK(batch, batch.positions_BS, batch.segments_BS, window)
-        mixed = reference(q_BSNH, k_BSGH, v_BSGH, visible, softcap=softcap)
+        seen_BSS = visible(batch, batch.positions_BS, batch.segments_BS, window)
+        mixed = reference(q_BSNH, k_BSGH, v_BSGH, seen_BSS, softcap=softcap)
     elif kernel == "blockwise":
         mixed = blockwise(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
     elif kernel == "cudnn":
         mixed = cudnn(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
     else:
         raise ValueError(f"no attention kernel is named {kernel!r}; there are reference, blockwise and cudnn")
-    return checkpoint_name(mixed, "attention_output"), None
+    return mixed, None
 
 
-def visible_BQK(batch: Batch, positions_BK: jax.Array, segments_BK: jax.Array, window: int | None) -> jax.Array:
+def visible(batch: Batch, positions_BK: jax.Array, segments_BK: jax.Array, window: int | None) -> jax.Array:
     """Which of the keys each token of `batch` sees: the same segment, not later, within the window."""
     distance = batch.positions_BS[:, :, None] - positions_BK[:, None, :]
     seen = (distance >= 0) & (batch.segments_BS[:, :, None] == segments_BK[:, None, :])

@@ -7,6 +7,7 @@ import math
 import jax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
+
 from moec.runtime.mesh import BATCH_AXES, axis_size, constrain
 
 MASKED = -1e30
@@ -71,7 +72,7 @@ def cudnn(
 ) -> jax.Array:
     """cuDNN's fused attention. Segments are given to it as a mask [B, 1, S, S].
 
-    Errors: ValueError on another platform than an NVIDIA GPU, for another dtype than bfloat16 or float16, with `softcap`.
+    Errors: ValueError for another dtype than bfloat16 or float16, and with `softcap`.
     """
     if q_BSNH.dtype not in (jnp.bfloat16, jnp.float16):
         raise ValueError(

@@ -12,11 +12,11 @@ import jax
 class Batch:
     """Token ids and what the model must know about them.
 
-    Shapes: all [B, S]. `targets_BS` is the next token; `positions_BS` counts from 0 in each document; `segments_BS` numbers the
-    documents of a row from 1, 0 is padding: tokens of different segments never see each other. `weights_BS` (float32) weighs each
-    target in the loss: 0 for padding; they sum to 1 over the micro-batches of a step, averaged, so that the mean of the
-    micro-batches' losses is the mean over all the tokens of the step. `dropless` lets experts take every token whatever their
-    capacity, as generation does.
+    Shapes: all [B, S]. `targets_BS` is the next token; `positions_BS` counts from 0 in each document; `segments_BS`
+    numbers the documents of a row from 1, 0 is padding: tokens of different segments never see each other. `weights_BS`
+    (float32) weighs each target in the loss: 0 for padding; they sum to 1 over the micro-batches of a step, averaged,
+    so that the mean of the micro-batches' losses is the mean over all the tokens of the step. `dropless` lets experts
+    take every token whatever their capacity, as generation does.
     """
 
     tokens_BS: jax.Array
@@ -32,8 +32,8 @@ class Batch:
 class RouterReport:
     """What the router of one MoE layer did over the global batch; the model stacks the layers in front.
 
-    Shapes: `balance_loss` [] (1 at perfect balance), `z_loss` [], `load` [E] (fractions of all choices, sums to 1, before drops),
-    `dropped` [] (fraction of choices that found no slot). Padding tokens do not count. All float32.
+    Shapes: `balance_loss` [] (1 at perfect balance), `z_loss` [], `load` [E] (fractions of all choices, sums to 1,
+    before drops), `dropped` [] (fraction of choices that found no slot). Padding tokens do not count. All float32.
     """
 
     balance_loss: jax.Array

@@ -1,7 +1,8 @@
 """Tokens to the slots of experts and back, for groups of tokens that never leave their device.
 
-An expert has `capacity` slots in each group. First choices of all tokens of the group take slots before second choices do, in
-token order (as in GShard, Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1); a choice that finds no slot is dropped.
+An expert has `capacity` slots in each group. First choices of all tokens of the group take slots before second choices
+do, in token order (as in GShard, Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1); a choice that finds no slot is
+dropped.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from jax import numpy as jnp
 class Slots:
     """Who sits where, for T tokens with K choices in R = experts x groups x capacity slots; rows of x are the tokens.
 
-    Shapes: `token_of_slot_R` (T where a slot is empty), `choice_of_slot_R` (index into the T x K choices, T·K where empty),
-    `slot_of_choice_TK` (R where a choice was dropped). Slots are ordered by expert, then group.
+    Shapes: `token_of_slot_R` (T where a slot is empty), `choice_of_slot_R` (index into the T x K choices, T·K where
+    empty), `slot_of_choice_TK` (R where a choice was dropped). Slots are ordered by expert, then group.
     """
 
     token_of_slot_R: jax.Array
@@ -26,7 +27,7 @@ class Slots:
     slot_of_choice_TK: jax.Array
 
     @property
-    def kept_TK(self) -> jax.Array:
+    def kept(self) -> jax.Array:
         """Whether a choice has a slot."""
         return self.slot_of_choice_TK < self.token_of_slot_R.shape[0]
 
@@ -56,13 +57,31 @@ def assign_slots(experts_GSK: jax.Array, n_experts: int, capacity: int) -> Slots
     asked_GJ = jnp.minimum(by_choice_GJ, n_experts - 1)
     position_GJ = rank_GJ - jnp.take_along_axis(starts_GE, asked_GJ, axis=1)
     slot_GJ = (asked_GJ * groups + jnp.arange(groups)[:, None]) * capacity + position_GJ
-    kept_GJ = (by_choice_GJ < n_experts) & (position_GJ < capacity)
-    slot_GKS = jnp.where(kept_GJ, slot_GJ, n_experts * groups * capacity).reshape(groups, top_k, tokens)
+    has_slot_GJ = (by_choice_GJ < n_experts) & (position_GJ < capacity)
+    slot_GKS = jnp.where(has_slot_GJ, slot_GJ, n_experts * groups * capacity).reshape(groups, top_k, tokens)
     return Slots(
         token_of_slot_R=jnp.swapaxes(token_GEC, 0, 1).reshape(-1),
         choice_of_slot_R=jnp.swapaxes(choice_GEC, 0, 1).reshape(-1),
         slot_of_choice_TK=jnp.swapaxes(slot_GKS, 1, 2).reshape(n_tokens, top_k),
     )
+
+
+def sort_by_expert(experts_TK: jax.Array, n_experts: int) -> tuple[Slots, jax.Array]:
+    """All choices in one row each, sorted by expert, and how many each expert has [E]; an id of `n_experts` gets
+    none."""
+    tokens, top_k = experts_TK.shape
+    choices = tokens * top_k
+    experts_J = experts_TK.reshape(choices)
+    order_J = jnp.argsort(experts_J, stable=True)
+    rank_J = jnp.argsort(order_J)
+    counts_E = jnp.sum(experts_J[:, None] == jnp.arange(n_experts), axis=0, dtype=jnp.int32)
+    taken_R = jnp.arange(choices) < jnp.sum(counts_E)
+    slots = Slots(
+        token_of_slot_R=jnp.where(taken_R, order_J // top_k, tokens),
+        choice_of_slot_R=jnp.where(taken_R, order_J, choices),
+        slot_of_choice_TK=jnp.where(experts_J < n_experts, rank_J, choices).reshape(tokens, top_k),
+    )
+    return slots, counts_E
 
 
 def _rows(x_TD: jax.Array, index: jax.Array) -> jax.Array:
@@ -102,9 +121,9 @@ def _from_slots_forward(
 
 
 def _from_slots_backward(
-    kept: tuple[jax.Array, jax.Array, Slots], gradient_TD: jax.Array
+    saved: tuple[jax.Array, jax.Array, Slots], gradient_TD: jax.Array
 ) -> tuple[jax.Array, jax.Array, None]:
-    y_RD, weights_TK, slots = kept
+    y_RD, weights_TK, slots = saved
     weight_R = jnp.take(weights_TK.reshape(-1), slots.choice_of_slot_R, mode="fill", fill_value=0)
     to_y_RD = weight_R[:, None] * _rows(gradient_TD, slots.token_of_slot_R).astype(jnp.float32)
     per_choice_TKD = _rows(y_RD, slots.slot_of_choice_TK).astype(jnp.float32)

@@ -7,40 +7,36 @@ re-shardings are all-to-alls inside the expert axis and nothing else (`docs/runt
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 from flax import nnx
 from jax import numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
-from moec.runtime.dispatch import assign_slots, from_slots, from_slots_onehot, to_slots, to_slots_onehot
-from moec.runtime.feed_forward import Activation, activate
-from moec.runtime.grouped_matmul import GroupedMatmul, matmul_per_expert
+
+from moec.runtime.dispatch import (
+    Slots,
+    assign_slots,
+    from_slots,
+    from_slots_onehot,
+    sort_by_expert,
+    to_slots,
+    to_slots_onehot,
+)
+from moec.runtime.expert_network import ExpertWeights, on_slots
+from moec.runtime.feed_forward import Activation
+from moec.runtime.grouped_matmul import GroupedMatmul
 from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded
 from moec.runtime.routing import Routing, report_routing, route
+from moec.runtime.tiles import on_rows
 from moec.runtime.weights import Weight, spec_of
 
 __all__ = ["apply_experts", "report_routing", "route"]
 
 Dispatch = Literal["sorted", "onehot", "all_gather"]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, slots=True)
-class ExpertWeights:
-    """Something for each weight of the experts: the arrays, or their shardings.
-
-    Shapes: w_gate and w_up [E, D, F], w_down [E, F, D], b_gate and b_up [E, F], b_down [E, D]. None where there is none.
-    """
-
-    w_gate: Any
-    w_up: Any
-    w_down: Any
-    b_gate: Any
-    b_up: Any
-    b_down: Any
 
 
 SHARDINGS = ExpertWeights(
@@ -49,7 +45,7 @@ SHARDINGS = ExpertWeights(
     w_down=PartitionSpec("expert", "model", "fsdp"),
     b_gate=PartitionSpec("expert", "model"),
     b_up=PartitionSpec("expert", "model"),
-    b_down=PartitionSpec("expert", "model"),
+    b_down=PartitionSpec("expert", None),
 )
 """How weights lie where they do not say it themselves; biases lie so inside the layer whatever they say."""
 
@@ -63,14 +59,6 @@ class Method:
     capacity: int | None
     dispatch: Dispatch
     grouped_matmul: GroupedMatmul
-
-    def __post_init__(self) -> None:
-        if self.capacity is None and self.dispatch == "onehot":
-            raise ValueError("dispatch onehot needs a capacity")
-        if self.capacity is not None and self.dispatch == "all_gather":
-            raise ValueError("dispatch all_gather drops nothing: capacity must be None")
-        if self.capacity is not None and self.grouped_matmul == "tiles":
-            raise ValueError("grouped matmul tiles drops nothing: capacity must be None")
 
 
 def apply_experts(
@@ -91,13 +79,16 @@ def apply_experts(
 ) -> tuple[jax.Array, jax.Array]:
     """The weighted outputs of each token's experts [B, S, D] and the fraction of choices that were dropped [].
 
-    `group_size` consecutive tokens are a group, in which an expert has `capacity` slots; None drops nothing. A batch that
-    says `dropless` drops nothing either.
-    Errors: ValueError for tokens on a device that are not whole groups, and for names that do not go together.
+    `group_size` consecutive tokens are a group, in which an expert has `capacity` slots; None drops nothing, and
+    neither does a batch that says `dropless`. `dispatch` says how tokens reach experts on other devices: `sorted` by
+    two all-to-alls of slots, `onehot` the same with slots filled by matmuls with zeros and ones, `all_gather` by
+    showing all tokens of the expert axis to each of its devices. `tiles` computes no empty slots (where none are
+    exchanged); without a capacity `batched` and `reference` compute as many rows per expert as there are tokens.
+    Errors: ValueError for tokens on a device that are not whole groups.
     """
     method = Method(activation, group_size, capacity, dispatch, grouped_matmul)
     if routing.dropless:
-        method = dataclasses.replace(method, capacity=None, dispatch="sorted", grouped_matmul="tiles")
+        method = dataclasses.replace(method, capacity=None, dispatch="all_gather", grouped_matmul="tiles")
     weights = ExpertWeights(w_gate, w_up, w_down, b_gate, b_up, b_down)
     if not is_sharded():
         arrays = jax.tree.map(lambda weight: weight[...].astype(x_BSD.dtype), weights, is_leaf=_is_weight)
@@ -137,62 +128,71 @@ def _apply_locally(
     x_td = x_bsd.reshape(-1, x_bsd.shape[-1])
     experts_tK = experts_bsK.reshape(x_td.shape[0], -1)
     weights_tK = weights_bsK.reshape(experts_tK.shape)
-    apply = _within_capacity if method.capacity is not None else _dropless
+    exchange = axis_size("expert") > 1 and method.dispatch != "all_gather"
+    apply = _with_exchange if exchange else _in_place
     y_td, kept_tK = apply(x_td, experts_tK, weights_tK, weights, method)
     return y_td.reshape(x_bsd.shape), kept_tK.reshape(experts_bsK.shape)
 
 
-def _within_capacity(
+def _with_exchange(
     x_td: jax.Array, experts_tK: jax.Array, weights_tK: jax.Array, weights: ExpertWeights, method: Method
 ) -> tuple[jax.Array, jax.Array]:
-    tokens, top_k = experts_tK.shape
-    if tokens % method.group_size:
-        raise ValueError(f"{tokens} tokens on a device are not whole groups of {method.group_size}")
-    assert method.capacity is not None
+    """Own tokens into slots of all experts, slots to the experts' devices, outputs back."""
     n_experts = weights.w_up.shape[0] * axis_size("expert")
-    groups_GSK = experts_tK.reshape(-1, method.group_size, top_k)
-    slots = assign_slots(groups_GSK, n_experts, method.capacity)
-    to, back = (to_slots_onehot, from_slots_onehot) if method.dispatch == "onehot" else (to_slots, from_slots)
-
-    x_Erd = to(x_td, slots).reshape(n_experts, -1, x_td.shape[1])
+    slots = _slots(experts_tK, n_experts, method)
+    x_Erd = _to(method)(x_td, slots).reshape(n_experts, -1, x_td.shape[1])
     x_erD = _gather(_exchange(x_Erd, split=0, concat=1), "model", dim=2)
-    y_erD = _feed_forward(checkpoint_name(x_erD, "expert_input"), weights, method)
-    y_erd = checkpoint_name(_scatter(y_erD, "model", dim=2), "expert_output")
-    if weights.b_down is not None:
-        y_erd = y_erd + weights.b_down[:, None]
-    y_Erd = _exchange(y_erd, split=1, concat=0)
-    return back(y_Erd.reshape(-1, x_td.shape[1]), weights_tK, slots), slots.kept_TK
+    y_erd = _scatter(on_slots(x_erD, weights, method.activation, method.grouped_matmul), "model", dim=2)
+    y_Rd = _exchange(y_erd, split=1, concat=0).reshape(-1, x_td.shape[1])
+    return _back(method)(checkpoint_name(y_Rd, "expert_out"), weights_tK, slots), slots.kept
 
 
-def _dropless(
+def _in_place(
     x_td: jax.Array, experts_tK: jax.Array, weights_tK: jax.Array, weights: ExpertWeights, method: Method
 ) -> tuple[jax.Array, jax.Array]:
-    here = weights.w_up.shape[0]
-    n_experts = here * axis_size("expert")
+    """The own experts for all tokens of the expert axis (its size is 1 but for `all_gather`), partial outputs summed
+    back."""
+    n_here, shards = weights.w_up.shape[0], axis_size("expert")
     x_TD = _gather(_gather(x_td, "model", dim=1), "expert", dim=0)
     experts_TK, weights_TK = _gather(experts_tK, "expert", dim=0), _gather(weights_tK, "expert", dim=0)
-    if axis_size("expert") > 1:
-        own = experts_TK - here * jax.lax.axis_index("expert")
-        experts_TK = jnp.where((own >= 0) & (own < here), own, here)
-    slots = assign_slots(experts_TK[None], here, x_TD.shape[0])
-    x_eTD = to_slots(x_TD, slots).reshape(here, -1, x_TD.shape[1])
-    y_eTD = _feed_forward(x_eTD, weights, method)
-    y_TD = from_slots(y_eTD.reshape(-1, x_TD.shape[1]), weights_TK, slots)
-    return _scatter(_scatter(y_TD, "model", dim=1), "expert", dim=0), experts_tK < n_experts
+    if shards > 1:
+        own_TK = experts_TK - n_here * jax.lax.axis_index("expert")
+        experts_TK = jnp.where((own_TK >= 0) & (own_TK < n_here), own_TK, n_here)
+    if method.grouped_matmul == "tiles":
+        slots, counts_E = _sorted_rows(experts_TK, n_here, method)
+        y_RD = on_rows(_to(method)(x_TD, slots), counts_E, weights, method.activation)
+    else:
+        slots = _slots(experts_TK, n_here, method)
+        x_eRD = _to(method)(x_TD, slots).reshape(n_here, -1, x_TD.shape[1])
+        y_RD = on_slots(x_eRD, weights, method.activation, method.grouped_matmul).reshape(-1, x_TD.shape[1])
+    y_TD = _back(method)(checkpoint_name(y_RD, "expert_out"), weights_TK, slots)
+    kept_tK = _scatter(slots.kept.astype(jnp.int32), "expert", dim=0) > 0
+    return _scatter(_scatter(y_TD, "model", dim=1), "expert", dim=0), kept_tK
 
 
-def _feed_forward(x_eRD: jax.Array, weights: ExpertWeights, method: Method) -> jax.Array:
-    """Each expert's network on its own rows, without the last bias; partial sums over the model axis."""
-    up_eRF = _with_bias(matmul_per_expert(x_eRD, weights.w_up, method.grouped_matmul), weights.b_up)
-    gate_eRF = None
-    if weights.w_gate is not None:
-        gate_eRF = _with_bias(matmul_per_expert(x_eRD, weights.w_gate, method.grouped_matmul), weights.b_gate)
-    hidden_eRF = checkpoint_name(activate(method.activation, gate_eRF, up_eRF), "expert_hidden")
-    return matmul_per_expert(hidden_eRF, weights.w_down, method.grouped_matmul)
+def _sorted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple[Slots, jax.Array]:
+    """The choices that fit the capacity, sorted by expert with no empty slots between, and how many each expert has."""
+    if method.capacity is not None:
+        kept_TK = _slots(experts_TK, n_experts, method).kept
+        experts_TK = jnp.where(kept_TK, experts_TK, n_experts)
+    return sort_by_expert(experts_TK, n_experts)
 
 
-def _with_bias(y_eRF: jax.Array, bias_eF: jax.Array | None) -> jax.Array:
-    return y_eRF if bias_eF is None else y_eRF + bias_eF[:, None]
+def _slots(experts_TK: jax.Array, n_experts: int, method: Method) -> Slots:
+    tokens, top_k = experts_TK.shape
+    if method.capacity is None:
+        return assign_slots(experts_TK[None], n_experts, tokens)
+    if tokens % method.group_size:
+        raise ValueError(f"{tokens} tokens on a device are not whole groups of {method.group_size}")
+    return assign_slots(experts_TK.reshape(-1, method.group_size, top_k), n_experts, method.capacity)
+
+
+def _to(method: Method) -> Callable[[jax.Array, Slots], jax.Array]:
+    return to_slots_onehot if method.dispatch == "onehot" else to_slots
+
+
+def _back(method: Method) -> Callable[[jax.Array, jax.Array, Slots], jax.Array]:
+    return from_slots_onehot if method.dispatch == "onehot" else from_slots
 
 
 def _exchange(x_Erd: jax.Array, *, split: int, concat: int) -> jax.Array:

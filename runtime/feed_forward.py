@@ -6,6 +6,8 @@ from typing import Literal
 
 import jax
 from jax import numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
 from moec.runtime.mesh import is_sharded
 from moec.runtime.weights import Weight, used
 
@@ -32,37 +34,52 @@ def matmul(x: jax.Array, w: jax.Array) -> jax.Array:
     return (x.reshape(-1, x.shape[-1]) @ w).reshape(*x.shape[:-1], w.shape[-1])
 
 
-def swiglu(gate: jax.Array, up: jax.Array) -> jax.Array:
-    """`silu(gate) * up`, with `silu(a) = a/2 * (1 + tanh(a/2))`, which is the same function and faster on a CPU.
+def project_out(x: jax.Array, w: Weight, bias: Weight | None = None) -> jax.Array:
+    """`project`, for the last projection of a feed-forward layer: remat calls its result `ffn_out`."""
+    return checkpoint_name(project(x, w, bias), "ffn_out")
 
-    Source: Shazeer 2020, arXiv 2002.05202, equation 5.
+
+def swiglu(gate: jax.Array, up: jax.Array) -> jax.Array:
+    """`silu(gate) * up`; remat calls it `ffn_hidden`, as all activations here.
+
+    Source: Shazeer 2020, arXiv 2002.05202, equation 6.
     """
-    half = 0.5 * gate
-    return half * (1.0 + jnp.tanh(half)) * up
+    return _hidden("swiglu", gate, up)
 
 
 def geglu(gate: jax.Array, up: jax.Array) -> jax.Array:
-    """`gelu(gate) * up` with the tanh form of gelu. Source: Shazeer 2020, arXiv 2002.05202, equation 5."""
-    return gelu(gate) * up
+    """`gelu(gate) * up` with the tanh form of gelu. Source: Shazeer 2020, arXiv 2002.05202, equation 6."""
+    return _hidden("geglu", gate, up)
 
 
 def gelu(x: jax.Array) -> jax.Array:
-    """The tanh form of the Gaussian error linear unit. Source: Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2."""
-    return jax.nn.gelu(x, approximate=True)
+    """The tanh form of the Gaussian error linear unit. Source: Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+    return _hidden("gelu", None, x)
 
 
 def relu2(x: jax.Array) -> jax.Array:
-    """`max(x, 0)^2`. Source: So et al. 2021 (Primer), arXiv 2109.08668, section 3."""
-    positive = jnp.maximum(x, 0)
-    return positive * positive
+    """`max(x, 0)^2`. Source: So et al. 2021 (Primer), arXiv 2109.08668."""
+    return _hidden("relu2", None, x)
 
 
 def activate(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Array:
     """The activation by name; `gate` is None exactly for those without a gate, gelu and relu2."""
-    gated = {"swiglu": swiglu, "geglu": geglu}
-    plain = {"gelu": gelu, "relu2": relu2}
-    if name in gated and gate is not None:
-        return gated[name](gate, up)
-    if name in plain and gate is None:
-        return plain[name](up)
-    raise ValueError(f"activation {name!r} {'needs' if name in gated else 'has no'} gate, or is unknown")
+    if name == "swiglu" and gate is not None:
+        return silu(gate) * up
+    if name == "geglu" and gate is not None:
+        return jax.nn.gelu(gate, approximate=True) * up
+    if name == "gelu" and gate is None:
+        return jax.nn.gelu(up, approximate=True)
+    if name == "relu2" and gate is None:
+        return jnp.square(jnp.maximum(up, 0))
+    raise ValueError(f"no activation {name!r} {'without' if gate is None else 'with'} a gate")
+
+
+def silu(x: jax.Array) -> jax.Array:
+    """`x * sigmoid(x)`, as `x/2 * (1 + tanh(x/2))`: the same function, and faster on a CPU."""
+    half = 0.5 * x
+    return half * (1.0 + jnp.tanh(half))
+
+
+def _hidden(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Array:
+    return checkpoint_name(activate(name, gate, up), "ffn_hidden")

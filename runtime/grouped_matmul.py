@@ -1,4 +1,4 @@
-"""One matmul per expert over rows that are sorted by expert."""
+"""One matmul per expert, over equally many rows for each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ GroupedMatmul = Literal["reference", "batched", "tiles"]
 
 
 def matmul_per_expert(x_ERD: jax.Array, w_EDF: jax.Array, kernel: GroupedMatmul) -> jax.Array:
-    """`x[e] @ w[e]` for every expert. Shapes: x [E, R, D], w [E, D, F]; gives [E, R, F]."""
-    if kernel == "reference":
-        return jnp.stack([x_ERD[expert] @ w_EDF[expert] for expert in range(w_EDF.shape[0])])
+    """`x[e] @ w[e]` for every expert: `batched` as one operation, `reference` one after the other.
+
+    `tiles` has nothing to leave out where all rows are there, and is `reference`. Shapes: x [E, R, D], w [E, D, F];
+    gives [E, R, F].
+    """
     if kernel == "batched":
         return jnp.einsum("erd,edf->erf", x_ERD, w_EDF)
-    raise ValueError(f"no grouped matmul over equal rows is named {kernel!r}; there are reference and batched")
+    if kernel in ("reference", "tiles"):
+        return jnp.stack([x_ERD[expert] @ w_EDF[expert] for expert in range(w_EDF.shape[0])])
+    raise ValueError(f"no grouped matmul is named {kernel!r}; there are reference, batched and tiles")

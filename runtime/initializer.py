@@ -66,7 +66,8 @@ class Initializer:
     def stacked(
         self, period: Callable[[Initializer], nnx.Module], *, repeats: int, layers: int, first: int
     ) -> nnx.Module:
-        """`repeats` copies of a period of `layers` layers as one module, layer `first` the first; weights are [repeats, …].
+        """`repeats` copies of a period of `layers` layers as one module, layer `first` the first; weights are [repeats,
+        …].
 
         Each slice has the numbers that the unrolled layer would have. The leading dim is not sharded.
         """

@@ -1,4 +1,5 @@
-"""Runs the blocks of a model: one after the other, or as a loop over stacked weights; with or without rematerialisation."""
+"""Runs the blocks of a model, one after the other or as a loop over stacked weights, with or without
+rematerialisation."""
 
 from __future__ import annotations
 
@@ -8,23 +9,13 @@ from typing import Any, Literal, NamedTuple
 import jax
 from flax import nnx
 from jax import numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
+
 from moec.runtime.attention import KeyValues
 from moec.runtime.batch import Batch, RouterReport
 
 Remat = Literal["none", "full", "save_dots", "names"]
 
-SAVEABLE = (
-    "layer_input",
-    "query",
-    "key",
-    "value",
-    "attention_output",
-    "ffn_hidden",
-    "expert_input",
-    "expert_hidden",
-    "expert_output",
-)
+SAVEABLE = ("attention_out", "ffn_hidden", "ffn_out", "expert_buffer", "expert_hidden", "expert_out")
 """The activations that remat policy `names` can keep or move to the host."""
 
 
@@ -100,7 +91,9 @@ def scan_layers(
         output = nnx.merge(graph, sliced[0])(x, batch, sliced[1])
         return output[0], (output[1], output[2])
 
-    body = _checkpointed(step, remat, save, offload)
+    body = (
+        step if remat == "none" else jax.checkpoint(step, prevent_cse=False, policy=remat_policy(remat, save, offload))
+    )
     period_caches = None if caches is None else caches[n_head:]
     x_BSD, (new_caches, reports) = jax.lax.scan(body, first.x_BSD, (weights, period_caches))
     routers = None if reports is None else jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), reports)
@@ -119,18 +112,10 @@ def _rematerialised(
     graph, weights = nnx.split(block)
 
     def run(weights: nnx.State, x: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
-        return nnx.merge(graph, weights)(checkpoint_name(x, "layer_input"), batch, cache)
+        return nnx.merge(graph, weights)(x, batch, cache)
 
-    checkpointed = _checkpointed(run, remat, save, offload)
+    checkpointed = jax.checkpoint(run, policy=remat_policy(remat, save, offload))
     return lambda x, batch, cache: checkpointed(weights, x, batch, cache)
-
-
-def _checkpointed(
-    function: Callable[..., Any], remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]
-) -> Callable[..., Any]:
-    if remat == "none":
-        return function
-    return jax.checkpoint(function, policy=remat_policy(remat, save, offload))
 
 
 def remat_policy(remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]) -> Callable[..., Any] | None:

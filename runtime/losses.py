@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
 from jax import numpy as jnp
 from jax.typing import DTypeLike
+
 from moec.runtime.batch import Batch
-from moec.runtime.mesh import BATCH_AXES, axis_size
+from moec.runtime.mesh import AXES, axis_size
 
 CHUNK_BYTES = 2**28
 """How much memory of one device the logits of a chunk may take by default: 256 MiB."""
@@ -32,9 +34,10 @@ def cross_entropy(
 ) -> Prediction:
     """The cross-entropy of `batch.targets_BS`, weighted with `batch.weights_BS`.
 
-    Logits are made for `chunk` positions of every sequence at a time (by default as many as fit 256 MiB per device) and made
-    again in the backward pass where there are several chunks. They are rounded to `dtype`; softmax is in float32.
-    `softcap` caps them, `cap * tanh(logit / cap)`. Padding tokens are not read.
+    Logits are made for `chunk` tokens over all devices at a time, the same number of positions of every sequence (by
+    default as many as fit 256 MiB per device), and made again in the backward pass where there are several chunks. They
+    are rounded to `dtype`; softmax is in float32. `softcap` caps them, `cap * tanh(logit / cap)`.
+    Shapes: hidden [B, S, D], w [D, V].
     """
     w_DV = w_DV.astype(hidden_BSD.dtype)
     length = hidden_BSD.shape[1]
@@ -66,14 +69,7 @@ def cross_entropy(
 
 def _pieces(sequences: int, length: int, vocab_size: int, chunk: int | None) -> int:
     """Into how many chunks a sequence is cut: the least divisor of its length that keeps a chunk small enough."""
-    shards = axis_size("seq") * axis_size("model")
-    for axis in BATCH_AXES:
-        shards *= axis_size(axis)
-    for pieces in range(1, length + 1):
-        positions = length // pieces
-        small = (
-            positions <= chunk if chunk is not None else 4 * sequences * positions * vocab_size <= CHUNK_BYTES * shards
-        )
-        if length % pieces == 0 and small:
-            return pieces
-    return length
+    if chunk is None:
+        chunk = CHUNK_BYTES // (4 * vocab_size) * math.prod(axis_size(axis) for axis in AXES)
+    fits = (pieces for pieces in range(1, length + 1) if length % pieces == 0 and sequences * length // pieces <= chunk)
+    return next(fits, length)

@@ -34,7 +34,8 @@ class MeshShape:
 
 
 def make_mesh(shape: MeshShape, devices: list[jax.Device] | None = None) -> Mesh:
-    """The mesh over `devices`, by default the first of all the process sees; sharding is left to XLA (axis type Auto)."""
+    """The mesh over `devices`, by default the first of all the process sees; sharding is left to XLA (axis type
+    Auto)."""
     chosen = devices if devices is not None else jax.devices()[: shape.devices]
     return jax.make_mesh(shape.sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=chosen)
 
@@ -52,7 +53,8 @@ def axis_size(name: str) -> int:
 
 
 def constrain(array: jax.Array, spec: PartitionSpec) -> jax.Array:
-    """`array` with its sharding pinned to `spec` on the mesh in use; the same array where no mesh or one device is in use."""
+    """`array` with its sharding pinned to `spec` on the mesh in use; the same array where no mesh or one device is in
+    use."""
     if not is_sharded():
         return array
     return jax.lax.with_sharding_constraint(array, spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 from jax import numpy as jnp
+
 from moec.runtime.weights import Weight, used
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import jax
 from flax import nnx
 from jax import numpy as jnp
+from optax import contrib
+
 from moec.runtime.batch import RouterReport
 from moec.runtime.initializer import RouterBias
-from optax import contrib
 
 MATRIX_DIMS = {
     "w_q": ((-3,), (-2, -1)),
@@ -21,7 +22,8 @@ MATRIX_DIMS = {
     "w_down": ((-2,), (-1,)),
 }
 """Input and output dims, counted from the last, of the weights that muon orthogonalises: matrices inside the layers.
-Embedding, head, router, norms and biases are left to its AdamW (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon)."""
+Embedding, head, router, norms and biases are left to its AdamW (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon)."""
 
 
 def decay_mask(params: nnx.State) -> nnx.State:
@@ -32,7 +34,8 @@ def decay_mask(params: nnx.State) -> nnx.State:
 def matrix_dims(params: nnx.State) -> nnx.State:
     """For every weight the dims that muon treats as one matrix, None where AdamW trains it.
 
-    Give it to `optax.contrib.muon(muon_weight_dimension_numbers=…)`; leading dims (experts, stacked layers) are a batch of matrices.
+    Give it to `optax.contrib.muon(muon_weight_dimension_numbers=…)`; leading dims (experts, stacked layers) are a batch
+    of matrices.
     """
     return _per_weight(params, lambda name, _: _dimension_numbers(name))
 
@@ -40,7 +43,8 @@ def matrix_dims(params: nnx.State) -> nnx.State:
 def nudge_router_biases(model: nnx.Module, routers: RouterReport, *, rate: float) -> None:
     """Adds `rate` to the bias of every expert that got less than the mean load, subtracts it where it got more.
 
-    Shapes: `routers.load` [L_moe, E], in the order of the layers. Source: Wang et al. 2024, arXiv 2408.15664, algorithm 1.
+    Shapes: `routers.load` [L_moe, E], in the order of the layers. Source: Wang et al. 2024, arXiv 2408.15664, algorithm
+    1.
     """
     load_LE = routers.load
     step_LE = rate * jnp.sign(jnp.mean(load_LE, axis=-1, keepdims=True) - load_LE)

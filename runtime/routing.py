@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
+
 from moec.runtime.batch import Batch, RouterReport
 from moec.runtime.mesh import BATCH_AXES, constrain
 from moec.runtime.weights import Weight, used
@@ -21,8 +22,8 @@ TINY = 1e-20
 class Routing:
     """The choices of every token, best first.
 
-    Shapes: `experts_BSK` int32, n_experts for a padding token; `weights_BSK`, `logits_BSE` and `scores_BSE` float32, where the
-    scores of a token sum to 1 over all experts; `real_BS` is False for padding. `dropless` is Batch's.
+    Shapes: `experts_BSK` int32, n_experts for a padding token; `weights_BSK`, `logits_BSE` and `scores_BSE` float32,
+    where the scores of a token sum to 1 over all experts; `real_BS` is False for padding. `dropless` is Batch's.
     """
 
     experts_BSK: jax.Array
@@ -35,7 +36,7 @@ class Routing:
 
 def route(
     x_BSD: jax.Array,
-    w_DE: Weight,
+    w_router: Weight,
     batch: Batch,
     *,
     top_k: int,
@@ -49,12 +50,13 @@ def route(
 
     `topk_then_score` chooses by logits and scores the chosen ones alone (softmax over K); `score_then_topk` scores all
     experts and chooses by score. `renormalize` makes the weights of a token sum to 1 (they do already after a softmax
-    over the chosen), `scale` multiplies them. `bias` [E] is added to what the choice compares and to nothing else, and gets
-    no gradient (Wang et al. 2024, arXiv 2408.15664, equation 3). A padding token is routed nowhere.
+    over the chosen), `scale` multiplies them. `bias` [E] is added to what the choice compares and to nothing else, and
+    gets no gradient (Wang et al. 2024, arXiv 2408.15664, equation 3). A padding token is routed nowhere.
+    Shapes: x [B, S, D], w_router [D, E], bias [E].
     """
     real_BS = batch.segments_BS > 0
     x_BSD = jnp.where(real_BS[..., None], x_BSD, 0).astype(jnp.float32)
-    logits_BSE = jnp.einsum("bsd,de->bse", x_BSD, used(w_DE, jnp.float32), precision=jax.lax.Precision.HIGHEST)
+    logits_BSE = jnp.einsum("bsd,de->bse", x_BSD, used(w_router, jnp.float32), precision=jax.lax.Precision.HIGHEST)
     logits_BSE = constrain(logits_BSE, PartitionSpec(BATCH_AXES, "seq", None))
     every_BSE = jax.nn.softmax(logits_BSE) if score == "softmax" else jax.nn.sigmoid(logits_BSE)
     compared_BSE = logits_BSE if order == "topk_then_score" else every_BSE
@@ -83,8 +85,8 @@ def report_routing(routing: Routing, dropped: jax.Array) -> RouterReport:
 
     The balance loss is E * sum_e f_e P_e: f the fractions of all choices, P the mean scores over all experts (sigmoid
     scores divided by their sum), each a mean over the global batch before the product. Source: Fedus et al. 2021,
-    arXiv 2101.03961, equations 4 to 6. The z-loss is the mean of logsumexp(logits)^2: Zoph et al. 2022, arXiv 2202.08906,
-    equation 5.
+    arXiv 2101.03961, equations 4 to 6. The z-loss is the mean of logsumexp(logits)^2: Zoph et al. 2022, arXiv
+    2202.08906, equation 5.
     """
     n_experts = routing.logits_BSE.shape[-1]
     real_BS = routing.real_BS.astype(jnp.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 from jax import numpy as jnp
 from jax.typing import DTypeLike
+
 from moec.runtime.weights import Weight, used
 
 

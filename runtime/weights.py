@@ -1,4 +1,5 @@
-"""From a stored weight to the array that a layer multiplies with: cast to the compute dtype, whole over the fsdp axis."""
+"""From a stored weight to the array that a layer multiplies with: cast to the compute dtype, whole over the fsdp
+axis."""
 
 from __future__ import annotations
 
@@ -8,14 +9,15 @@ import jax
 from flax import nnx
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
+
 from moec.runtime.mesh import constrain, is_sharded
 
 Weight = nnx.Variable[jax.Array] | jax.Array
 
 
 def used(weight: Weight, dtype: jnp.dtype) -> jax.Array:
-    """The array of `weight` in `dtype`. On a mesh it is gathered over fsdp after the cast, and its gradient is summed back
-    onto the fsdp shards (ZeRO-3, Rajbhandari et al. 2020, arXiv 1910.02054)."""
+    """The array of `weight` in `dtype`. On a mesh it is gathered over fsdp after the cast, and its gradient is summed
+    back onto the fsdp shards (ZeRO-3, Rajbhandari et al. 2020, arXiv 1910.02054)."""
     if not isinstance(weight, nnx.Variable):
         return weight.astype(dtype)
     array = weight[...].astype(dtype)

@@ -1,0 +1,161 @@
+"""The feed-forward network of each expert, over rows sorted by expert: tiles of one expert each, as many as there are
+rows for.
+
+Only the last tile of an expert is padded, so the work follows the routing. The loop over tiles has a length that is
+known at run time alone; its gradient is therefore written out here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+from jax import numpy as jnp
+
+from moec.runtime.expert_network import ExpertWeights, on_one_device
+from moec.runtime.feed_forward import Activation, activate
+
+LARGEST_TILE = 256
+"""Rows per tile where experts have as many. Measured on 2 CPU cores, docs/log.md 2026-11-24, 128 to 512 rows."""
+
+SMALLEST_TILE = 8
+
+Kept = tuple[jax.Array, "jax.Array | None", jax.Array, jax.Array, ExpertWeights]
+"""What the backward pass needs: rows, gates and ups before the activation, counts, weights."""
+
+
+def on_rows(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation) -> jax.Array:
+    """Each expert's outputs for its own rows [R, D]: the first `counts_E[0]` rows are expert 0's, and so on.
+
+    Rows behind the last expert's are undefined but finite. Partial sums over the model axis.
+    """
+    weights = ExpertWeights(
+        weights.w_gate, weights.w_up, weights.w_down, weights.b_gate, weights.b_up, on_one_device(weights.b_down)
+    )
+    return _on_rows(x_RD, counts_E, weights, activation, _tile_rows(x_RD.shape[0], counts_E.shape[0]))
+
+
+def _tile_rows(rows: int, n_experts: int) -> int:
+    """A power of two near the mean number of rows of an expert."""
+    mean = max(rows // n_experts, 1)
+    return min(LARGEST_TILE, max(SMALLEST_TILE, 1 << (mean.bit_length() - 1)))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _on_rows(
+    x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation, tile: int
+) -> jax.Array:
+    return _forward(x_RD, counts_E, weights, activation, tile)[0]
+
+
+def _forward(
+    x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation, tile: int
+) -> tuple[jax.Array, Kept]:
+    padded = _padded(x_RD, tile)
+    up = jnp.zeros((padded.shape[0], weights.w_up.shape[2]), x_RD.dtype)
+    gate = None if weights.w_gate is None else up
+
+    def expert(filled: tuple, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
+        own_weights, start, count = own
+
+        def compute(index: jax.Array, filled: tuple) -> tuple:
+            at = start + index * tile
+            outputs = _tile_forward(_tile(padded, at, tile), own_weights, activation)
+            return jax.tree.map(lambda whole, rows: _put(whole, rows, at), filled, outputs)
+
+        return jax.lax.fori_loop(0, -(-count // tile), compute, filled), None
+
+    (y, gate, up), _ = jax.lax.scan(expert, (jnp.zeros_like(padded), gate, up), (weights, _starts(counts_E), counts_E))
+    return y[: x_RD.shape[0]], (x_RD, gate, up, counts_E, weights)
+
+
+def _backward(
+    activation: Activation, tile: int, kept: Kept, gradient_RD: jax.Array
+) -> tuple[jax.Array, None, ExpertWeights]:
+    x_RD, gate, up, counts_E, weights = kept
+    x, gradient = _padded(x_RD, tile), _padded(gradient_RD, tile)
+
+    def expert(to_x: jax.Array, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[jax.Array, ExpertWeights]:
+        own_weights, start, count = own
+
+        def compute(index: jax.Array, sums: tuple[jax.Array, ExpertWeights]) -> tuple[jax.Array, ExpertWeights]:
+            at = start + index * tile
+            is_own = (index * tile + jnp.arange(tile) < count)[:, None]
+            rows = [None if whole is None else _tile(whole, at, tile) for whole in (x, gate, up)]
+            to_rows = jnp.where(is_own, _tile(gradient, at, tile), 0)
+            to_x_rows, to_weights = _tile_backward(*rows, to_rows, own_weights, activation)
+            return _put(sums[0], to_x_rows, at), jax.tree.map(jnp.add, sums[1], to_weights)
+
+        zeros = jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), own_weights)
+        return jax.lax.fori_loop(0, -(-count // tile), compute, (to_x, zeros))
+
+    to_x, to_weights = jax.lax.scan(expert, jnp.zeros_like(x), (weights, _starts(counts_E), counts_E))
+    to_weights = jax.tree.map(lambda total, weight: total.astype(weight.dtype), to_weights, weights)
+    return to_x[: x_RD.shape[0]], None, to_weights
+
+
+_on_rows.defvjp(_forward, _backward)
+
+
+def _tile_forward(
+    x: jax.Array, weights: ExpertWeights, activation: Activation
+) -> tuple[jax.Array, jax.Array | None, jax.Array]:
+    """Outputs, gates and ups of one tile, for the weights of one expert."""
+    up = _affine(x, weights.w_up, weights.b_up)
+    gate = None if weights.w_gate is None else _affine(x, weights.w_gate, weights.b_gate)
+    return _affine(activate(activation, gate, up), weights.w_down, weights.b_down), gate, up
+
+
+def _tile_backward(
+    x: jax.Array,
+    gate: jax.Array | None,
+    up: jax.Array,
+    gradient: jax.Array,
+    weights: ExpertWeights,
+    activation: Activation,
+) -> tuple[jax.Array, ExpertWeights]:
+    """Gradients of one tile to its rows and, in float32, to the weights of its expert."""
+    hidden, pull_back = jax.vjp(partial(activate, activation), gate, up)
+    to_gate, to_up = pull_back(gradient @ weights.w_down.T)
+    to_x = to_up @ weights.w_up.T
+    if to_gate is not None:
+        to_x = to_x + to_gate @ weights.w_gate.T
+    to_weights = ExpertWeights(
+        w_gate=None if to_gate is None else _outer(x, to_gate),
+        w_up=_outer(x, to_up),
+        w_down=_outer(hidden, gradient),
+        b_gate=None if weights.b_gate is None else _sum(to_gate),
+        b_up=None if weights.b_up is None else _sum(to_up),
+        b_down=None if weights.b_down is None else _sum(gradient),
+    )
+    return to_x, to_weights
+
+
+def _affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
+    return x @ w if bias is None else x @ w + bias
+
+
+def _outer(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    return jnp.matmul(x.T, gradient, preferred_element_type=jnp.float32)
+
+
+def _sum(gradient: jax.Array) -> jax.Array:
+    return jnp.sum(gradient, axis=0, dtype=jnp.float32)
+
+
+def _starts(counts_E: jax.Array) -> jax.Array:
+    return jnp.cumsum(counts_E) - counts_E
+
+
+def _padded(x_RD: jax.Array, tile: int) -> jax.Array:
+    """Rows enough for the last tile to end inside."""
+    return jnp.pad(x_RD, ((0, tile), (0, 0)))
+
+
+def _tile(whole: jax.Array, at: jax.Array, tile: int) -> jax.Array:
+    return jax.lax.dynamic_slice_in_dim(whole, at, tile)
+
+
+def _put(whole: jax.Array, rows: jax.Array, at: jax.Array) -> jax.Array:
+    """`whole` with `rows` at `at`. A tile's tail overwrites rows of later experts, which they write afterwards."""
+    return jax.lax.dynamic_update_slice_in_dim(whole, rows.astype(whole.dtype), at, 0)
