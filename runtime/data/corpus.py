@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+
 from moec.runtime.data.documents import read_documents
 from moec.runtime.data.errors import DataError
 from moec.runtime.data.sources import source_files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ def load_with_grain(make: BatchMaker, first: int, end: int) -> Batches:
 
 
 def load_with_thread(make: BatchMaker, first: int, end: int) -> Batches:
+    interpreter_ends = sys.is_finalizing
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="moec-data")
     try:
         waiting = deque(pool.submit(make, number) for number in range(first, min(first + _AHEAD, end)))
@@ -53,5 +55,5 @@ def load_with_thread(make: BatchMaker, first: int, end: int) -> Batches:
                 waiting.append(pool.submit(make, number))
             yield batch
     finally:
-        # Not waiting lets an iterator that nobody closed be collected while the interpreter ends.
-        pool.shutdown(wait=False, cancel_futures=True)
+        if not interpreter_ends():  # then the pool is gone already; an iterator that nobody closed is collected last
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
+
 from moec.runtime.data.errors import DataError
 
 # Weights are rounded to this part of the whole. Assumption: a finer mixture than 0.01 % is not meant.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from moec.runtime.data.streams import TokenStream
 
 PACKINGS = ("documents", "concatenate")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from moec.runtime.batch import Batch
 from moec.runtime.data.order import Interleave, shuffled_rows
 from moec.runtime.data.rows import PackedStream, gather

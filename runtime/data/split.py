@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+
 from moec.runtime.data.errors import DataError
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
 from moec.runtime.data.corpus import open_corpus
 from moec.runtime.data.documents import FORMATS
 from moec.runtime.data.errors import DataError

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
 from moec.runtime.data.errors import DataError
 
 BYTES = "bytes"

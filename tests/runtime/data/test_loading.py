@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -82,6 +83,13 @@ def test_an_end_leaves_no_thread_behind(loader: object) -> None:
     before = set(threading.enumerate())
     assert len(numbers(loader(make, 0, 5))) == 5
     assert wait_for_threads(before) == set()
+
+
+@pytest.mark.parametrize("loader", ["load_with_grain", "load_with_thread"])
+def test_a_program_may_end_without_closing_its_batches(loader: str) -> None:
+    code = f"from moec.runtime.data.loading import {loader} as load; batches = load(str, 0, 100); print(next(batches))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert (result.stdout, result.stderr) == ("0\n", "")
 
 
 def test_grain_is_used_where_it_is_installed_and_a_thread_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
