@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from moec.runtime.loop import TrainOptions, train
@@ -20,6 +21,21 @@ PROGRAM_FILE = Path(__file__).with_name("tiny_program.py")
 TIME_FIELDS = ("seconds", "step_seconds", "tokens_per_second")
 
 Trainer = Callable[..., int]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lets the tests of this folder share what XLA compiled: the same tiny step is needed by most of them."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def write_text(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,9 +16,11 @@ import pytest
 from jax import numpy as jnp
 
 from moec.runtime import session
-from moec.runtime.batch import Batch, Objective
+from moec.runtime.batch import Batch
 from moec.runtime.failure import RunError
 from moec.runtime.program import Program
+from moec.runtime.state import Layout, TrainState
+from moec.runtime.train_step import StepReport, TrainStep
 
 Records = Callable[[Path], list[dict[str, Any]]]
 Trainer = Callable[..., int]
@@ -128,18 +131,24 @@ def test_a_run_leaves_no_handler_and_no_thread(tiny: Program, train_in: Trainer,
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(
-    tiny: Program, train_in: Trainer, records: Records, tmp_path: Path
+    tiny: Program, train_in: Trainer, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overflowing(model: Any, batch: Batch) -> Objective:
-        objective = tiny.objective(model, batch)
-        too_low = objective.terms["cross_entropy"] < first_loss - 0.05
-        return replace(objective, loss=jnp.where(too_low, jnp.nan, objective.loss))
+    original = session.compile_train_step
 
-    train_in(tiny, tmp_path / "good", 1)
-    first_loss = records(tmp_path / "good" / "metrics.jsonl")[0]["cross_entropy"]
-    with pytest.raises(RunError, match=r"step [2-6] gave loss nan.*newest good checkpoint|no checkpoint"):
-        train_in(replace(tiny, objective=overflowing), tmp_path / "bad", 6)
-    assert all(record["loss"] == record["loss"] for record in records(tmp_path / "bad" / "metrics.jsonl"))
+    def diverging(program: Program, layout: Layout) -> TrainStep:
+        steps, take_step = itertools.count(1), original(program, layout)
+
+        def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
+            state, report = take_step(state, batch)
+            return state, replace(report, loss=report.loss * (jnp.nan if next(steps) == 4 else 1))
+
+        return step
+
+    monkeypatch.setattr(session, "compile_train_step", diverging)
+    with pytest.raises(RunError, match=r"step 4 gave loss nan .*; the newest good checkpoint .* is that of step 2"):
+        train_in(tiny, tmp_path, 6)
+    assert [record["step"] for record in records(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()] == ["2"]
 
 
 def test_a_changed_model_is_noted(

@@ -1,5 +1,5 @@
-"""A program as the compiler writes them, small enough to train in a second: one dense layer, one MoE layer whose router has
-a bias that is nudged, two micro-batches. It reads `text/*.txt` of the folder in which it is run.
+"""A program as the compiler writes them, small enough to train in a second: one MoE layer whose router has a bias that is
+nudged, two micro-batches. It reads `text/*.txt` of the folder in which it is run.
 
     python tiny_program.py train | eval | generate | prove
 """
@@ -14,7 +14,6 @@ from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_h
 from moec.runtime.batch import Batch, Objective, RouterReport, objective_of
 from moec.runtime.data.text import TextData
 from moec.runtime.experts import apply_experts, report_routing, route
-from moec.runtime.feed_forward import project, swiglu
 from moec.runtime.initializer import Initializer
 from moec.runtime.layers import BlockOutput, ModelOutput, run_layers
 from moec.runtime.losses import cross_entropy
@@ -45,17 +44,6 @@ class Attention(nnx.Module):
         return constrain(merge_heads(mixed_BSNH, self.w_o), RESIDUAL), cache
 
 
-class Ffn(nnx.Module):
-    def __init__(self, init: Initializer) -> None:
-        self.w_gate = init.normal((32, 64), P("fsdp", "model"), std=0.2)  # [D/fsdp, F/model]
-        self.w_up = init.normal((32, 64), P("fsdp", "model"), std=0.2)  # [D/fsdp, F/model]
-        self.w_down = init.normal((64, 32), P("model", "fsdp"), std=0.1)  # [F/model, D/fsdp]
-
-    def __call__(self, x_BSD: jax.Array) -> jax.Array:
-        hidden_BSF = swiglu(project(x_BSD, self.w_gate), project(x_BSD, self.w_up))
-        return constrain(project(hidden_BSF, self.w_down), RESIDUAL)
-
-
 class Experts(nnx.Module):
     def __init__(self, init: Initializer) -> None:
         self.w_router = init.normal((32, 8), P(None, None), std=0.2)  # [D, E]
@@ -83,20 +71,6 @@ class Experts(nnx.Module):
         return constrain(y_BSD, RESIDUAL), report_routing(routing, dropped)
 
 
-class DenseBlock(nnx.Module):
-    def __init__(self, init: Initializer) -> None:
-        self.attention_norm = init.ones((32,), P(None))  # [D]
-        self.attention = Attention(init)
-        self.ffn_norm = init.ones((32,), P(None))  # [D]
-        self.ffn = Ffn(init)
-
-    def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
-        mixed_BSD, cache = self.attention(rms_norm(x_BSD, self.attention_norm, eps=1e-5), batch, cache)
-        x_BSD = x_BSD + mixed_BSD
-        x_BSD = x_BSD + self.ffn(rms_norm(x_BSD, self.ffn_norm, eps=1e-5))
-        return BlockOutput(x_BSD, cache, None)
-
-
 class MoeBlock(nnx.Module):
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((32,), P(None))  # [D]
@@ -114,7 +88,7 @@ class MoeBlock(nnx.Module):
 class Model(nnx.Module):
     def __init__(self, init: Initializer) -> None:
         self.w_embed = init.normal((256, 32), P("model", "fsdp"), std=1.0)  # [V/model, D/fsdp]
-        self.blocks = nnx.List([DenseBlock(init.layer(1)), MoeBlock(init.layer(2))])
+        self.blocks = nnx.List([MoeBlock(init.layer(1))])
         self.final_norm = init.ones((32,), P(None))  # [D]
         self.w_head = init.normal((32, 256), P("fsdp", "model"), std=0.2)  # [D/fsdp, V/model]
 
@@ -178,7 +152,7 @@ PROGRAM = Program(
     checkpoints=Checkpoints(every_steps=2, keep=2),
     evaluation=Evaluation(every_steps=4, tokens=2_048),
     expectations=Expectations(
-        params=51_616, active_params=42_400, train_flops_per_token=2.0e5, peak_flops_per_second=0.0
+        params=37_216, active_params=28_000, train_flops_per_token=2.0e5, peak_flops_per_second=0.0
     ),
     learning_rate=learning_rate(),
 )
