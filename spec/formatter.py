@@ -42,10 +42,8 @@ class _Row:
 def format_file(file: File) -> str:
     """The canonical text of `file`; formatting it again changes nothing. `Broken` values have no text: ValueError."""
     lines = _lines([_row(statement, "", at_top=True) for statement in file.statements], "")
-    tail = _above(file.end_trivia.before, "", "")
-    while lines and lines[0] == "":
-        del lines[0]
-    return "".join(f"{line}\n" for line in (*lines, *tail))
+    lines += _above(file.end_trivia.before, "", "")
+    return "".join(f"{line}\n" for line in _without_outer_blanks(lines))
 
 
 def _lines(rows: Sequence[_Row], indent: str) -> list[str]:
@@ -120,9 +118,7 @@ def _block_row(block: Block, above: tuple[str, ...], indent: str, *, at_top: boo
         return _Row(shape, above, head, flat[len(head) :], (), block.end_trivia.behind)
     inner = indent + _INDENT
     lines = _lines([_row(item, inner, at_top=False) for item in block.items], inner)
-    while lines and lines[0] == "":
-        del lines[0]
-    lines += _without_trailing_blanks(_above(block.end_trivia.before, "", inner))
+    lines = _without_outer_blanks([*lines, *_above(block.end_trivia.before, "", inner)])
     closer = f"{indent}}}"
     if block.end_trivia.behind is not None:
         closer += f"  {_comment(block.end_trivia.behind)}"
@@ -195,7 +191,8 @@ def _bracketed(opener: str, items: Sequence[Expression], closer: str, indent: st
 
 
 def _above(before: tuple[str, ...], doc: str, indent: str) -> tuple[str, ...]:
-    comments = (f"{indent}{_comment(text)}" if text else "" for text in before)
+    wanted = (text for last, text in zip((None, *before), before, strict=False) if text or text != last)
+    comments = (f"{indent}{_comment(text)}" if text else "" for text in wanted)
     docs = (f"{indent}/// {line}".rstrip() for line in doc.split("\n")) if doc else ()
     return (*comments, *docs)
 
@@ -204,7 +201,9 @@ def _comment(text: str) -> str:
     return ("#" if text[:1] in (" ", "#", "!") else "# ") + text.rstrip()
 
 
-def _without_trailing_blanks(lines: tuple[str, ...]) -> tuple[str, ...]:
-    while lines[-1:] == ("",):
+def _without_outer_blanks(lines: list[str]) -> list[str]:
+    while lines[:1] == [""]:
+        lines = lines[1:]
+    while lines[-1:] == [""]:
         lines = lines[:-1]
     return lines

@@ -26,6 +26,9 @@ _OPERATORS: Final = frozenset(
         *("EQUAL", "UNEQUAL", "LESS", "AT_MOST", "GREATER", "AT_LEAST"),
     )
 )
+_VALUE_ENDS: Final = frozenset(
+    ("NAME", "NUMBER", "TOPOLOGY", "STRING", "TRUE", "FALSE", "RBRACKET", "RPAREN", "BROKEN")
+)
 _SEPARATORS: Final = frozenset(("NEWLINE", "COMMA", "LBRACE"))
 _STATEMENT_WORDS: Final = frozenset(("LET", "USE", "ASSERT"))
 
@@ -99,6 +102,8 @@ class _Layouter:
                     self._begin_line(index, token)
                 if self.spare_closers > 0:
                     self._open_forgotten(index, token)
+                if token.type == "NAME" and self._in_brackets():
+                    self._close_before_field(index, token)
                 self._take(token)
             if self.stopped or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
                 break
@@ -154,6 +159,13 @@ class _Layouter:
             return True
         following = self.tokens[index + 1].type if index + 1 < len(self.tokens) else END
         return token.type == "NAME" and (following in ("ASSIGN", "LBRACE") or is_head(self.tokens, index))
+
+    def _close_before_field(self, index: int, token: Token) -> None:
+        """Closes the brackets of `f(1, 128 activation = swiglu`, where a value is followed by a field."""
+        is_field = index + 1 < len(self.tokens) and self.tokens[index + 1].type == "ASSIGN"
+        if is_field and self.out[-1].type in _VALUE_ENDS:
+            self._close_brackets(token)
+            self.newline = Token("NEWLINE", "", token.start, token.start)
 
     # ---- tokens ----
 
@@ -277,16 +289,21 @@ class _Layouter:
         return opened
 
     def _close_brace(self, token: Token) -> None:
-        if self._in_brackets():
-            self._close_brackets(token)
         if not self.stack or self._is_one_too_many(token):
             self.spare_closers -= 1
             self.diagnostics.append(codes.closes_nothing(self._span(token), "}"))
-        else:
+            return
+        if self._in_brackets():
+            self._close_brackets(token)
+        if self.stack:
             self._close(token)
+        else:
+            self.diagnostics.append(codes.closes_nothing(self._span(token), "}"))
 
     def _is_one_too_many(self, token: Token) -> bool:
-        """In a file with more `}` than `{`: whether this one, behind words, would close a block of earlier lines."""
+        """In a file with more `}` than `{`: whether this one is in brackets, or behind words but of other lines."""
+        if self.spare_closers > 0 and self._in_brackets():
+            return True
         behind_words = token.start - self.line_start > self.line_indent
         return self.spare_closers > 0 and behind_words and self.line_indent > self.stack[-1].indent
 

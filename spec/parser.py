@@ -89,16 +89,20 @@ class _Parser:
 
     def _give_up_statement(self, index: int) -> int:
         resume = give_up_statement(self.machine, self.tokens, index)
-        self.skipped.append(Span(self.file, self.tokens[index].end, self.tokens[resume].start))
+        self._note_skipped(index, resume)
         return resume
 
     def _give_up_file(self, index: int) -> int:
         """Goes to the end of the file at once."""
         end = len(self.tokens) - 1
-        self.skipped.append(Span(self.file, self.tokens[index].end, self.tokens[end].start))
+        self._note_skipped(index, end)
         self.tokens[index] = self.tokens[end]
         give_up_statement(self.machine, self.tokens, index)
         return end
+
+    def _note_skipped(self, index: int, resume: int) -> None:
+        if resume > index + 1:
+            self.skipped.append(Span(self.file, self.tokens[index].end, self.tokens[resume - 1].end))
 
     def has_skipped(self, span: Span) -> bool:
         return any(skipped.start <= span.start < skipped.end for skipped in self.skipped)

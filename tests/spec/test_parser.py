@@ -11,6 +11,7 @@ from moec.spec import syntax
 from moec.spec.format_value import format_expression
 from moec.spec.grammar import build_lark
 from moec.spec.parser import parse
+from moec.spec.quantities import SUFFIX_VALUES
 from moec.spec.source import Source, Span
 from moec.spec.syntax import File, Statement
 
@@ -172,3 +173,8 @@ def test_a_parse_of_300_lines_is_fast_from_a_cold_start() -> None:
         for _ in "ab"
     ]
     assert min(float(done.stdout) for done in run) < 0.25
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIX_VALUES))
+def test_each_suffix_makes_one_number(suffix: str) -> None:
+    assert value(f"1.5{suffix}") == syntax.Number(f"1.5{suffix}", Span("", 0, 0))
