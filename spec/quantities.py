@@ -28,7 +28,7 @@ MAX_BITS: Final = 4096
 MAX_EXPONENT: Final = 400
 """Of a written `1e400`, whatever its sign. Assumption: past the range of a 64-bit float on both sides."""
 
-_NUMBER: Final = re.compile(r"(\d[\d_]*)(?:\.(\d[\d_]*))?(?:[eE]([+-]?\d+))?([A-Za-z]*(?:/s)?)", re.ASCII)
+_NUMBER: Final = re.compile(r"(\d[\d_]*)(?:\.(\d[\d_]*))?(?:[eE]([+-]?\d[\d_]*))?([A-Za-z]*(?:/s)?)", re.ASCII)
 _DECIMAL: Final = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21}
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50}
 
@@ -56,7 +56,7 @@ def read_number(text: str) -> Quantity | None:
     match = _NUMBER.fullmatch(text)
     if match is None or match[4] not in SUFFIX_VALUES:
         return None
-    whole, decimals, exponent = match[1].replace("_", ""), (match[2] or "").replace("_", ""), match[3] or "0"
+    whole, decimals, exponent = match[1].replace("_", ""), (match[2] or "").replace("_", ""), (match[3] or "0").replace("_", "")
     if len(whole) + len(decimals) > MAX_EXPONENT or len(exponent) > 5 or abs(int(exponent)) > MAX_EXPONENT:
         return None
     unit = SUFFIX_VALUES[match[4]]
