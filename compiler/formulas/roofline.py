@@ -24,10 +24,13 @@ def peak_flops_per_second(hardware: Hardware, dtype: str) -> float:
 
 
 def matmul_flops_per_second(hardware: Hardware, dtype: str) -> float:
-    """What a large matmul gets: measured where someone measured it, else `ACHIEVABLE_SHARE` of the peak; 0 if
-    unknown."""
-    measured = hardware.achievable_flops_per_second.get(dtype, 0.0)
-    return measured or ACHIEVABLE_SHARE * peak_flops_per_second(hardware, dtype)
+    """What a large matmul gets: measured where someone measured it, else `ACHIEVABLE_SHARE` of the peak; 0 if unknown.
+
+    Assumption: where only other dtypes' measured rates are known, this one's is the best of them.
+    """
+    measured = hardware.achievable_flops_per_second
+    known = measured.get(dtype) or ACHIEVABLE_SHARE * peak_flops_per_second(hardware, dtype)
+    return known or max(measured.values(), default=0.0)
 
 
 def compute_bound_rows(hardware: Hardware, dtype: str, bytes_per_element: int) -> float:

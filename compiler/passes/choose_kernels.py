@@ -12,6 +12,8 @@ from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
 PLATFORM_OF_KERNEL: Final = {"cudnn": "gpu", "splash": "tpu"}
+NOT_BUILT: Final = ("splash",)
+"""Kernels that the language names and the runtime does not have yet."""
 CUDNN_MAX_HEAD: Final = 256
 CUDNN_HEAD_MULTIPLE: Final = 8
 """Source: reference/jax-facts.md, jax.nn.dot_product_attention(implementation="cudnn") on Hopper."""
@@ -34,7 +36,7 @@ def choose_attention(run: RunSpec) -> tuple[str, tuple[Diagnostic, ...]]:
         return ("cudnn" if platform == "gpu" and not cannot else "blockwise"), ()
     at = place(run, "model.attention.kernel")
     needed = PLATFORM_OF_KERNEL.get(attention.kernel, platform)
-    if needed != platform:
+    if needed != platform or attention.kernel in NOT_BUILT:
         hardware, chip = run.mesh.hardware.name, place(run, "mesh.hardware")
         return attention.kernel, (codes.kernel_not_on_platform(at, attention.kernel, needed, hardware, platform, chip),)
     if attention.kernel == "cudnn" and cannot:
@@ -52,12 +54,12 @@ def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
 
 
 def choose_chunk(model: ModelSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
-    """Tokens per chunk of head and cross-entropy over all devices: a power-of-two part of the micro-batch whose
-    logits on one device stay within `LOGITS_CHUNK_BYTES`."""
-    tokens = batch.micro_sequences * model.seq_len
-    shares = mesh.devices // mesh.axes["model"]
-    token_bytes = model.vocab_size // mesh.axes["model"] * FLOAT32_BYTES
-    chunk = tokens
-    while chunk // shares * token_bytes > LOGITS_CHUNK_BYTES and chunk % (2 * shares) == 0:
-        chunk //= 2
-    return chunk
+    """Tokens per chunk of head and cross-entropy over all devices: equally many positions of every sequence, halved
+    until the logits of one device stay within `LOGITS_CHUNK_BYTES`.
+    """
+    positions, seq = model.seq_len, mesh.axes["seq"]
+    sequences = batch.micro_sequences * seq // (mesh.devices // mesh.axes["model"])
+    position_bytes = sequences * (model.vocab_size // mesh.axes["model"]) * FLOAT32_BYTES
+    while positions // seq * position_bytes > LOGITS_CHUNK_BYTES and positions % (2 * seq) == 0:
+        positions //= 2
+    return positions * batch.micro_sequences

@@ -93,11 +93,20 @@ def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers
         onehot = onehot_dispatch_flops(n_experts, routing.capacity, d_model)
         yield row("dispatch, combine", layers, 0, "4 * n_experts * capacity * d_model", executed=onehot)
     one = matmul_flops(matrices, d_model, experts.d_ff)
-    slots = experts.top_k if routing.slots_per_token is None else routing.slots_per_token
-    yield row("experts", layers, experts.top_k * one, f"2 * {matrices} * d_model * d_ff * top_k", executed=slots * one)
+    executed = computed_slots(experts, routing) * one
+    yield row("experts", layers, experts.top_k * one, f"2 * {matrices} * d_model * d_ff * top_k", executed=executed)
     if experts.n_shared_experts:
         shared = experts.n_shared_experts * one
         yield row("shared experts", layers, shared, f"2 * {matrices} * d_model * d_ff * n_shared_experts")
+
+
+def computed_slots(experts: ExpertsSpec, routing: RoutingPlan) -> Fraction:
+    """Experts' rows per token that are really multiplied: `tiles` leaves empty slots out (the padding of its last
+    tiles is not counted), without a capacity the others compute every expert for every token.
+    """
+    if routing.grouped_matmul == "tiles":
+        return Fraction(experts.top_k)
+    return Fraction(experts.n_experts) if routing.slots_per_token is None else routing.slots_per_token
 
 
 def active_matmul_parameters(model: ModelSpec, parameters: ParameterCounts) -> int:

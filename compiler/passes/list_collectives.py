@@ -36,8 +36,8 @@ def list_collectives(
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     rows = (
         *weight_collectives(run, mesh.axes, batch.micro_batches, tensors),
-        *model_collectives(stack, mesh.axes["model"], passes, batch.micro_batches, sizes),
-        *expert_collectives(stack, mesh.axes["expert"], passes, batch.micro_batches, routing, sizes),
+        *model_collectives(stack, mesh.axes, passes, batch.micro_batches, routing, sizes),
+        *expert_collectives(stack, mesh.axes, passes, batch.micro_batches, routing, sizes),
         *sequence_collectives(stack, mesh.axes["seq"], passes, batch.micro_batches, sizes),
     )
     return tuple(row for row in rows if row.count and row.bytes)
@@ -67,13 +67,19 @@ def weight_collectives(
 
 
 def model_collectives(
-    stack: StackPlan, n: int, passes: int, micro_batches: int, sizes: Mapping[str, int]
+    stack: StackPlan,
+    axes: Mapping[str, int],
+    passes: int,
+    micro_batches: int,
+    routing: RoutingPlan | None,
+    sizes: Mapping[str, int],
 ) -> Iterator[CollectivePlan]:
     """Every branch gathers its input's width over `model` and scatters its output's; backward does the mirror image.
 
     Source: Korthikanti et al., arXiv 2205.05198, section 4.2.2 (there over the sequence, here over d_model).
     """
-    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    n, exchanged = axes["model"], routing is not None and exchanges(routing, axes)
+    n_moe = sum(layer.kind == "moe" for layer in stack.layers) if exchanged else 0
     streams = 2 * len(stack.layers) - n_moe
     for what, count, local in (
         ("residual stream into and out of branches", streams, sizes["residual"]),
@@ -85,8 +91,18 @@ def model_collectives(
         yield CollectivePlan("reduce-scatter", "model", count * (passes + micro_batches), sent, what)
 
 
+def exchanges(routing: RoutingPlan, axes: Mapping[str, int]) -> bool:
+    """Whether slots travel over the expert axis, as against all tokens, or nothing where the axis is 1."""
+    return axes["expert"] > 1 and routing.dispatch != "all_gather"
+
+
 def expert_collectives(
-    stack: StackPlan, n: int, passes: int, micro_batches: int, routing: RoutingPlan | None, sizes: Mapping[str, int]
+    stack: StackPlan,
+    axes: Mapping[str, int],
+    passes: int,
+    micro_batches: int,
+    routing: RoutingPlan | None,
+    sizes: Mapping[str, int],
 ) -> Iterator[CollectivePlan]:
     """Tokens to their experts and back: 2 all-to-alls per MoE layer and direction, or a gather and a scatter of all
     tokens.
@@ -97,11 +113,12 @@ def expert_collectives(
         return
     n_moe = sum(layer.kind == "moe" for layer in stack.layers)
     count = n_moe * (passes + micro_batches)
-    if routing.dispatch != "all_gather":
+    n = axes["expert"]
+    if exchanges(routing, axes):
         sent = all_to_all_send_bytes(sizes["expert_buffer"], n)
         yield CollectivePlan("all-to-all", "expert", 2 * count, sent, "expert slots, there and back")
         return
-    sent = gathered_send_bytes(sizes["residual"] * n, n)
+    sent = gathered_send_bytes(sizes["residual"] * axes["model"] * n, n)
     yield CollectivePlan("all-gather", "expert", count, sent, "tokens to every expert shard")
     yield CollectivePlan("reduce-scatter", "expert", count, sent, "expert outputs back to their tokens")
 

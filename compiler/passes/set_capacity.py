@@ -5,6 +5,7 @@ A group never spans devices, so the tokens that are dropped are the same on ever
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 from moec.compiler.formulas.capacity import capacity_per_choice, expected_slots, slots_per_token
@@ -20,7 +21,11 @@ def set_capacity(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Routin
     experts = run.model.experts
     if experts is None:
         return None, ()
-    told = (*check_capacity(run, experts), *check_groups(run, experts, mesh, batch), *check_kernels(run, experts))
+    told = (
+        *check_capacity(run, experts),
+        *check_groups(run, experts, mesh, batch),
+        *check_kernels(run, experts, mesh.axes["expert"]),
+    )
     if told:
         return None, told
     dispatch, why_dispatch = choose_dispatch(experts, mesh)
@@ -68,17 +73,23 @@ def check_groups(run: RunSpec, experts: ExpertsSpec, mesh: MeshPlan, batch: Batc
     return (codes.group_spans_devices(at, size, per_device, place(run, "batch.tokens")),)
 
 
-def check_kernels(run: RunSpec, experts: ExpertsSpec) -> tuple[Diagnostic, ...]:
-    """Errors where a named kernel needs a fixed number of slots and there is none."""
+def check_kernels(run: RunSpec, experts: ExpertsSpec, expert_axis: int) -> Iterator[Diagnostic]:
+    """Errors where a named kernel needs a fixed number of slots, and there is none or there is nothing else."""
+    exchanged = expert_axis > 1 and experts.dispatch != "all_gather"
+    expert_at, capacity_at = place(run, "mesh.axes.expert"), place(run, "model.experts.capacity_factor")
     if experts.capacity_factor is not None:
-        return ()
-    needs_slots = (("dispatch", experts.dispatch, "onehot"), ("grouped_matmul", experts.grouped_matmul, "batched"))
-    capacity_at = place(run, "model.experts.capacity_factor")
-    return tuple(
-        codes.kernel_needs_capacity(place(run, f"model.experts.{field}"), field, kernel, capacity_at)
-        for field, kernel, bad in needs_slots
-        if kernel == bad
-    )
+        if exchanged and experts.grouped_matmul == "tiles":
+            at = place(run, "model.experts.grouped_matmul")
+            yield codes.tiles_after_exchange(at, expert_axis, expert_at)
+        return
+    if expert_axis > 1 and experts.dispatch == "sorted":
+        yield codes.dropless_exchange(place(run, "model.experts.dispatch"), expert_axis, expert_at, capacity_at)
+    for field, kernel, needs_slots in (
+        ("dispatch", experts.dispatch, "onehot"),
+        ("grouped_matmul", experts.grouped_matmul, "batched"),
+    ):
+        if kernel == needs_slots:
+            yield codes.kernel_needs_capacity(place(run, f"model.experts.{field}"), field, kernel, capacity_at)
 
 
 def choose_dispatch(experts: ExpertsSpec, mesh: MeshPlan) -> tuple[str, str]:

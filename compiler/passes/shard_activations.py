@@ -11,7 +11,7 @@ oegcm.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from moec.compiler.formulas.flops import GATED
@@ -112,13 +112,26 @@ def expert_activations(
     """Router logits are whole over E on every device; slots are [R, E, C], choices without slots are T * top_k rows."""
     logits = sizes.activation("router_logits_TE", "float32")
     yield ActivationPlan(logits.name, logits.dims, logits.shape, (AXES_OF_DIM["T"], ()), logits.dtype)
-    rows = "T" if routing.capacity is None else "REC"
-    lengths = {"F": experts.d_ff}
-    if routing.capacity is None:
-        lengths["T"] = sizes.size("T") * experts.top_k
-    yield sizes.activation(f"expert_buffer_{rows}D", dtype, **lengths)
-    yield from feed_forward(sizes, "expert", f"{rows}F", experts, dtype, **lengths)
-    yield sizes.activation(f"expert_out_{rows}D", dtype, **lengths)
+    inside = routed_activations(sizes, experts, routing, dtype)
+    yield from inside if routing.capacity is not None else (rows_of_choices(plan) for plan in inside)
     if experts.n_shared_experts:
         width = experts.n_shared_experts * experts.d_ff
         yield from feed_forward(sizes, "shared", "BSF", experts, dtype, F=width)
+
+
+def routed_activations(
+    sizes: Sizes, experts: ExpertsSpec, routing: RoutingPlan, dtype: str
+) -> Iterator[ActivationPlan]:
+    """What goes into the experts, through them and out; one row per slot, or per choice of a token."""
+    rows, lengths = "REC", {"F": experts.d_ff}
+    if routing.capacity is None:
+        rows, lengths["T"] = "T", sizes.size("T") * experts.top_k
+    yield sizes.activation(f"expert_buffer_{rows}D", dtype, **lengths)
+    yield from feed_forward(sizes, "expert", f"{rows}F", experts, dtype, **lengths)
+    yield sizes.activation(f"expert_out_{rows}D", dtype, **lengths)
+
+
+def rows_of_choices(plan: ActivationPlan) -> ActivationPlan:
+    """Without slots every device of the expert axis has a row for every choice of its tokens, in full width D."""
+    sharding = tuple(AXES_OF_DIM["R"] if dim == "T" else () if dim == "D" else AXES_OF_DIM[dim] for dim in plan.dims)
+    return replace(plan, sharding=sharding)

@@ -18,9 +18,10 @@ CODES: Final = (
     CodeInfo("MOE5104", "error", "a group would span parts of a sequence on several devices"),
     CodeInfo("MOE5105", "error", "a group would span several devices"),
     CodeInfo("MOE5106", "error", "a kernel needs fixed slots, and the experts are dropless"),
-    CodeInfo("MOE5107", "error", "a dispatch cannot cross the `expert` axis"),
+    CodeInfo("MOE5107", "error", "`sorted` cannot exchange the tokens of dropless experts"),
     CodeInfo("MOE5108", "error", "a loss weight has no term in the objective"),
     CodeInfo("MOE5109", "error", "`renormalize` has no effect"),
+    CodeInfo("MOE5110", "error", "`tiles` has no effect on slots that were exchanged"),
 )
 
 
@@ -115,14 +116,26 @@ def kernel_needs_capacity(span: Span, field: str, kernel: str, capacity_at: Span
     )
 
 
-def dispatch_cannot_cross(span: Span, dispatch: str, expert: int, expert_at: Span, helps: str) -> Diagnostic:
+def dropless_exchange(span: Span, expert: int, expert_at: Span, capacity_at: Span) -> Diagnostic:
     return Diagnostic(
         "MOE5107",
         "error",
-        f"`{dispatch}` cannot move tokens over the `expert` axis here",
+        "`sorted` cannot exchange a number of tokens that is not fixed",
+        span,
+        others=(Label(expert_at, f"`expert` is {expert}"), Label(capacity_at, "dropless experts take what comes")),
+        helps=("leave `dispatch` to `auto`, which gathers the tokens, or write a number for `capacity_factor`",),
+        notes=("an all-to-all has one shape: every expert would need a slot for every token",),
+    )
+
+
+def tiles_after_exchange(span: Span, expert: int, expert_at: Span) -> Diagnostic:
+    return Diagnostic(
+        "MOE5110",
+        "error",
+        "`tiles` has nothing to leave out: slots that were exchanged are all computed, empty or not",
         span,
         others=(Label(expert_at, f"`expert` is {expert}"),),
-        helps=(helps,),
+        helps=("leave `grouped_matmul` to `auto`",),
     )
 
 

@@ -50,8 +50,9 @@ def kernel_not_on_platform(
     return Diagnostic(
         "MOE7102",
         "error",
-        f"the attention kernel `{kernel}` runs on a {needed} only",
+        f"the attention kernel `{kernel}` does not run here",
         span,
+        f"made for a {needed}" if needed != platform else "the runtime does not have it yet",
         others=(Label(hardware_at, f"`{hardware}` is a {platform}"),),
         helps=("write kernel = auto",),
     )

@@ -20,15 +20,7 @@ CODES: Final = (
     CodeInfo("MOE4201", "error", "the batch is not a multiple of the devices that share it"),
     CodeInfo("MOE4202", "error", "the batch does not hold whole sequences"),
     CodeInfo("MOE4203", "error", "the micro-batch does not divide the batch"),
-    CodeInfo("MOE4204", "error", "`seq_len` is not a multiple of axis `seq`"),
-    CodeInfo("MOE4205", "error", "`n_heads` is not a multiple of axis `model`"),
-    CodeInfo("MOE4206", "error", "`n_kv_heads` is not a multiple of axis `model`"),
-    CodeInfo("MOE4207", "error", "`d_ff` is not a multiple of axis `model`"),
-    CodeInfo("MOE4208", "error", "`vocab_size` is not a multiple of axis `model`"),
-    CodeInfo("MOE4209", "error", "`d_model` is not a multiple of axis `fsdp`"),
-    CodeInfo("MOE4210", "error", "`d_model` is not a multiple of axis `model`"),
-    CodeInfo("MOE4211", "error", "the experts' `d_ff` is not a multiple of axis `model`"),
-    CodeInfo("MOE4212", "error", "`n_experts` is not a multiple of axis `expert`"),
+    CodeInfo("MOE4204", "error", "a length is not a multiple of the axis that cuts it"),
 )
 
 OFFERED_SHOWN: Final = 6
@@ -153,12 +145,9 @@ def micro_does_not_divide(span: Span, micro: int, tokens: int, seq_len: int, tok
     )
 
 
-def axis_does_not_divide(
-    span: Span, code: str, field: str, size: int, axis: str, axis_size: int, axis_at: Span
-) -> Diagnostic:
-    """One of MOE4204 to MOE4212: `field` of length `size` is cut by `axis` and does not divide evenly."""
+def axis_does_not_divide(span: Span, field: str, size: int, axis: str, axis_size: int, axis_at: Span) -> Diagnostic:
     return Diagnostic(
-        code,
+        "MOE4204",
         "error",
         f"`{field}` is not a multiple of axis `{axis}`",
         span,

@@ -1,0 +1,132 @@
+"""Memory and kernels against the chip: MOE71xx and MOE7201, and what a run itself asks for: MOE81xx."""
+
+from dataclasses import replace
+
+import pytest
+from runs import ATTENTION, BASELINE, CPU, FFN, GPU, LAPTOP, POD, TPU, mesh
+
+from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
+from moec.compiler.pipeline import plan_run
+from moec.compiler.typed import DataSpec, RematSpec, RunSpec
+from moec.spec.diagnostics import Diagnostic
+
+BF16 = replace(BASELINE.model.dtype, compute="bfloat16")
+BYTES = DataSpec("code", "", ("python_stdlib",), (1.0,), "auto", "text", "bytes", 0.05, "documents", 0)
+
+
+def told(run: RunSpec, code: str) -> Diagnostic:
+    return next(diagnostic for diagnostic in plan_run(run)[1] if diagnostic.code == code)
+
+
+def kernel(run: RunSpec, name: str, **attention) -> RunSpec:
+    return replace(run, model=replace(run.model, attention=replace(ATTENTION, kernel=name, **attention)))
+
+
+def in_bfloat16(run: RunSpec) -> RunSpec:
+    return replace(run, model=replace(run.model, dtype=BF16))
+
+
+def remat(policy: str, save: tuple[str, ...] = (), offload: tuple[str, ...] = ()) -> RunSpec:
+    return replace(BASELINE, remat=RematSpec(policy, save, offload))
+
+
+def test_too_much_for_the_memory_is_refused_with_every_part_and_the_likely_cure():
+    small = replace(GPU, hbm_bytes=2**20)
+    diagnostic = told(replace(BASELINE, mesh=mesh(small)), "MOE7101")
+    assert "`h100` has 0.00 GiB" in diagnostic.message
+    assert all(part in diagnostic.notes[0] for part in ("params", "gradients", "optimizer", "activations"))
+    assert "remat" in diagnostic.helps[0]
+
+
+def test_weights_that_do_not_fit_are_told_to_be_sharded():
+    wide = replace(BASELINE.model, d_model=4_096, ffn=replace(FFN, d_ff=65_536))
+    run = replace(BASELINE, model=wide, mesh=mesh(replace(GPU, hbm_bytes=2**34)))
+    assert "`fsdp`" in told(run, "MOE7101").helps[0]
+
+
+def test_a_nearly_full_memory_is_doubted():
+    plan, _ = plan_run(replace(BASELINE, mesh=mesh(GPU)))
+    tight = replace(GPU, hbm_bytes=plan.memory.total + 1)
+    assert told(replace(BASELINE, mesh=mesh(tight)), "MOE7201").severity == "warning"
+
+
+def test_memory_that_is_unknown_is_not_checked():
+    plan, diagnostics = plan_run(replace(POD, mesh=mesh(CPU, 512, fsdp=512)))
+    assert plan.memory.hbm == 0
+    assert all(not diagnostic.code.startswith("MOE7") for diagnostic in diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("run", "chosen"),
+    [
+        (BASELINE, "blockwise"),
+        (replace(in_bfloat16(BASELINE), mesh=mesh(GPU)), "cudnn"),
+        (replace(BASELINE, mesh=mesh(GPU)), "blockwise"),
+        (replace(in_bfloat16(kernel(BASELINE, "auto", d_head=36)), mesh=mesh(GPU)), "blockwise"),
+        (replace(in_bfloat16(kernel(BASELINE, "auto", softcap=50.0)), mesh=mesh(GPU)), "blockwise"),
+        (replace(in_bfloat16(BASELINE), mesh=mesh(TPU)), "blockwise"),
+        (kernel(BASELINE, "reference"), "reference"),
+    ],
+)
+def test_the_attention_kernel_is_one_that_the_chip_has(run, chosen):
+    plan, _ = plan_run(run)
+    assert plan.kernels.attention == chosen
+
+
+@pytest.mark.parametrize("run", [kernel(BASELINE, "cudnn"), kernel(replace(BASELINE, mesh=mesh(TPU)), "splash")])
+def test_a_kernel_that_is_not_there_is_refused(run):
+    assert told(run, "MOE7102").helps == ("write kernel = auto",)
+
+
+def test_cudnn_is_refused_with_the_reason():
+    run = replace(kernel(BASELINE, "cudnn"), mesh=mesh(GPU))
+    assert "not float32" in told(run, "MOE7103").message
+    assert "not 36" in told(in_bfloat16(replace(kernel(run, "cudnn", d_head=36))), "MOE7103").message
+
+
+def test_hardware_without_any_rate_is_refused():
+    nameless = replace(CPU, achievable_flops_per_second={})
+    diagnostic = told(replace(BASELINE, mesh=mesh(nameless)), "MOE7104")
+    assert "float32" in diagnostic.helps[0]
+
+
+def test_a_chunk_of_logits_stays_small_and_holds_whole_positions():
+    plan, _ = plan_run(POD)
+    chunk = plan.kernels.cross_entropy_chunk
+    assert chunk % plan.batch.micro_sequences == 0
+    assert chunk // 512 * 32_768 * 4 <= LOGITS_CHUNK_BYTES
+    assert plan_run(LAPTOP)[0].kernels.cross_entropy_chunk == 4_096
+
+
+def test_bytes_need_a_row_each():
+    run = replace(BASELINE, data=BYTES, model=replace(BASELINE.model, vocab_size=128))
+    assert told(run, "MOE8101").helps == ("write vocab_size = 256 or more",)
+
+
+def test_an_evaluation_holds_at_least_a_sequence():
+    run = replace(BASELINE, data=BYTES, eval=replace(BASELINE.eval, tokens=255))
+    assert told(run, "MOE8102").label == "255 tokens"
+
+
+def test_an_evaluation_that_never_comes_is_doubted():
+    run = replace(BASELINE, eval=replace(BASELINE.eval, every_steps=246))
+    assert "245 steps" in told(run, "MOE8103").others[0].text
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        (remat("names"), "MOE8104"),
+        (remat("names", save=("ffn_out",), offload=("ffn_out",)), "MOE8105"),
+        (remat("names", save=("expert_out",)), "MOE8106"),
+    ],
+)
+def test_named_rematerialisation_names_what_is_there(run, code):
+    assert told(run, code).severity == "error"
+
+
+def test_names_of_a_sparse_model_are_known():
+    names = ("attention_out", "ffn_hidden", "ffn_out", "expert_buffer", "expert_hidden", "expert_out")
+    plan, diagnostics = plan_run(replace(LAPTOP, remat=RematSpec("names", names, ())))
+    assert plan is not None
+    assert diagnostics == ()
