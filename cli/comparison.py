@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from moec.compiler.typed import StudySpec
 
 MATCHED: dict[str, Scale] = {"step_time": "seconds", "tokens": "tokens", "flops": "train_flops"}
+IN_WORDS: dict[str, str] = {"step_time": "training time", "tokens": "tokens", "flops": "training FLOPs"}
 BETWEEN = "~"
 NOT_MEASURED = "not measured"
 

@@ -42,9 +42,9 @@ def _run(arguments: Namespace) -> int:
 
 def _written(file: File, as_yaml: bool) -> str:
     if as_yaml:
-        from moec.spec.yaml_write import write_yaml
+        from moec.spec.yaml_write import to_yaml
 
-        return write_yaml(file)
+        return to_yaml(file)
     from moec.spec.formatter import format_file
 
     return format_file(file)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from moec.cli.command import DIAGNOSED, Failure
 
 Scale = Literal["tokens", "seconds", "train_flops"]
-SCALES: tuple[Scale, ...] = ("tokens", "seconds", "train_flops")
+PREDICTION = "cross_entropy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One finished training. `train` has a point per step, `held_out` one per evaluation."""
+    """One finished training. `train` has a point per step, `held_out` one per evaluation; both are cross-entropies,
+    so that terms which only some objectives have do not enter a comparison."""
 
     title: str
     folder: Path
@@ -62,7 +63,10 @@ def read_outcome(title: str, folder: Path) -> Outcome:
         raise Failure(f"{folder} has no result.json: the run `{title}` has not finished", DIAGNOSED)
     result = json.loads(result_path.read_text(encoding="utf-8"))
     flops_per_token = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["flops_per_token"]["train"]
-    train = tuple(_point(record, record["loss"], flops_per_token) for record in _records(folder / "metrics.jsonl"))
+    train = tuple(
+        _point(record, record.get(PREDICTION, record["loss"]), flops_per_token)
+        for record in _records(folder / "metrics.jsonl")
+    )
     by_step = {point.step: point for point in train}
     losses = {record["step"]: record["eval_loss"] for record in _records(folder / "eval.jsonl")}
     losses[result["steps"]] = result["eval_loss"]

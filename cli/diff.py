@@ -45,7 +45,7 @@ def _pairs(
     if against is not None and run is None:
         raise Failure("--against NAME goes with --run NAME: which run of A is compared with it?")
     if run is not None:
-        return ((*choose_runs(left, run), *choose_runs(right, against or run)),)
+        return tuple(zip(choose_runs(left, run), choose_runs(right, against or run), strict=True))
     if len(left.runs) == len(right.runs) == 1:
         return ((left.runs[0], right.runs[0]),)
     theirs = {spec.name: spec for spec in right.runs}

@@ -38,10 +38,10 @@ def starter_yaml() -> str:
     """The starter spec in the YAML form."""
     from moec.spec.parser import parse
     from moec.spec.source import Source
-    from moec.spec.yaml_write import write_yaml
+    from moec.spec.yaml_write import to_yaml
 
     file, _ = parse(Source("starter.moe", starter_text()))
-    return write_yaml(file)
+    return to_yaml(file)
 
 
 COMMAND = Command(

@@ -23,6 +23,7 @@ def draw(outcomes: tuple[Outcome, ...], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import EngFormatter
 
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
     try:
@@ -32,9 +33,10 @@ def draw(outcomes: tuple[Outcome, ...], path: Path) -> None:
             unigram = outcomes[0].result["unigram_loss"]
             panel.axhline(unigram, color="0.6", linewidth=1, linestyle=(0, (1, 3)), label="unigram model, held out")
             panel.set_xlabel(label)
+            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
             panel.set_ylim(top=1.15 * unigram)
             panel.grid(color="0.9")
-        panels[0].set_ylabel("loss, nats per token")
+        panels[0].set_ylabel("cross-entropy, nats per token")
         panels[1].legend(frameon=False)
         figure.savefig(path, dpi=150, metadata={"Software": None})
     finally:

@@ -121,8 +121,10 @@ def _plan(files: LoadedFiles, name: str, options: tuple[str, ...]) -> Plan:
 def _announce(run: str | None, study: StudySpec | None, jobs: tuple[Job, ...], out: Path) -> None:
     titles = ", then ".join(job.title for job in jobs)
     if study is not None:
+        from moec.cli.comparison import IN_WORDS
+
         print(
-            f"study {study.name}: {titles}; compared at equal {study.match.replace('_', ' ')}\nfolder: {out}",
+            f"study {study.name}: {titles}; compared at equal {IN_WORDS[study.match]}\nfolder: {out}",
             flush=True,
         )
     elif run is None and len(jobs) > 1:

@@ -140,12 +140,15 @@ _COSMETIC: Final = (
     "run.asserts",
 )
 
+_FIELDS_OF: Final[Mapping[Category, tuple[str, ...]]] = {
+    "checkpoint": _CHECKPOINT,
+    "numerics": _NUMERICS,
+    "layout": _LAYOUT,
+    "cost": _COST,
+    "cosmetic": _COSMETIC,
+}
 CATEGORY_OF: Final[Mapping[str, Category]] = MappingProxyType(
-    dict.fromkeys(_COSMETIC, "cosmetic")
-    | dict.fromkeys(_COST, "cost")
-    | dict.fromkeys(_LAYOUT, "layout")
-    | dict.fromkeys(_NUMERICS, "numerics")
-    | dict.fromkeys(_CHECKPOINT, "checkpoint")
+    {path: category for category, paths in _FIELDS_OF.items() for path in paths}
 )
 """The effect of a change, by the path in the fields table; a block's own path is for its coming and going."""
 

@@ -1,1 +1,1 @@
-"""The pages that `moec explain` shows; `pyproject.toml` installs them as `moec.docs`."""
+"""The pages that `moec explain` shows; `pyproject.toml` installs the pages in `errors/` with it."""
