@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from moec.compiler.passes.places import is_written, place
+from moec.compiler.passes.places import place
 from moec.compiler.typed import ExpertsSpec, RunSpec
 from moec.spec.codes import experts as experts_codes
 from moec.spec.codes import model as codes
@@ -27,7 +27,7 @@ def check_heads(run: RunSpec) -> Iterator[Diagnostic]:
     if attention.n_heads % attention.n_kv_heads:
         kv_heads = place(run, "model.attention.n_kv_heads")
         yield codes.kv_heads_do_not_divide(kv_heads, attention.n_heads, attention.n_kv_heads, n_heads)
-    if model.d_model % attention.n_heads and not is_written(run, "model.attention.d_head"):
+    if model.d_model % attention.n_heads and "model.attention.d_head" not in run.written:
         d_model = place(run, "model.d_model")
         yield codes.heads_do_not_divide(n_heads, model.d_model, attention.n_heads, d_model)
     elif attention.d_head % 2:

@@ -18,7 +18,7 @@ BYTE_TOKENS: Final = 256
 
 
 def check_run(run: RunSpec, budget: BudgetPlan) -> tuple[Diagnostic, ...]:
-    """Errors: MOE8101, MOE8102, MOE8104 to MOE8106. Warnings: MOE8103."""
+    """Errors: MOE8101, MOE8102, MOE8104 to MOE8106. Warnings: MOE8103, MOE8107."""
     return (*check_data(run), *check_rhythm(run, budget), *check_remat(run))
 
 
@@ -36,8 +36,11 @@ def check_data(run: RunSpec) -> Iterator[Diagnostic]:
 
 
 def check_rhythm(run: RunSpec, budget: BudgetPlan) -> Iterator[Diagnostic]:
-    """Evaluations that are asked for happen."""
+    """Evaluations and checkpoints that are asked for happen."""
     budget_at = place(run, budget_path(run.budget))
+    if run.checkpoint.every_steps > budget.steps and "checkpoint.every_steps" in run.written:
+        at = place(run, "checkpoint.every_steps")
+        yield codes.no_checkpoint_before_end(at, run.checkpoint.every_steps, budget.steps, budget_at)
     if run.eval.every_steps > budget.steps:
         at = place(run, "eval.every_steps")
         yield codes.no_eval_before_end(at, run.eval.every_steps, budget.steps, budget_at)

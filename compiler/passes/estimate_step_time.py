@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from math import prod
+from math import fsum, prod
 
 from moec.compiler.formulas.collectives import ring_all_to_all_seconds, transfer_seconds
 from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, local_elements
@@ -59,7 +59,8 @@ def estimate_step_time(
         *optimizer_rows(run, memory),
         *network_rows(run, mesh, collectives),
     )
-    seconds = sum(row.seconds for row in rows)
+    # fsum: the built-in sum of floats differs between Python 3.11 and 3.12.
+    seconds = fsum(row.seconds for row in rows)
     peak = peak_flops_per_second(hardware, dtype) * mesh.devices
     mfu = float(flops.train_per_token * batch.tokens) / (seconds * peak) if peak else 0.0
     return StepTimePlan(seconds, rows, mfu, False), ()

@@ -15,6 +15,7 @@ CODES: Final = (
     CodeInfo("MOE8104", "error", "`remat.policy = names` keeps nothing by name"),
     CodeInfo("MOE8105", "error", "an activation is kept in two places"),
     CodeInfo("MOE8106", "error", "a named activation is not in the model"),
+    CodeInfo("MOE8107", "warning", "a run saves no checkpoint before its end"),
     CodeInfo("MOE8201", "error", "an `assert` does not hold"),
     CodeInfo("MOE8202", "error", "an `assert` is no condition"),
 )
@@ -54,6 +55,18 @@ def no_eval_before_end(span: Span, every: int, steps: int, budget_at: Span) -> D
         f"every {every} steps",
         others=(Label(budget_at, f"this budget gives {steps} steps"),),
         helps=(f"write every_steps = {max(1, steps // 5)}, or 0 to evaluate at the end only",),
+    )
+
+
+def no_checkpoint_before_end(span: Span, every: int, steps: int, budget_at: Span) -> Diagnostic:
+    return Diagnostic(
+        "MOE8107",
+        "warning",
+        "the run saves no checkpoint before its end",
+        span,
+        f"every {every} steps",
+        others=(Label(budget_at, f"this budget gives {steps} steps"),),
+        helps=(f"write every_steps = {max(1, steps // 5)}, or 0 to save at the end only",),
     )
 
 

@@ -113,6 +113,12 @@ def test_an_evaluation_that_never_comes_is_doubted():
     assert "245 steps" in told(run, "MOE8103").others[0].text
 
 
+def test_a_written_checkpoint_that_never_comes_is_doubted_and_a_default_is_not():
+    run = replace(BASELINE, checkpoint=replace(BASELINE.checkpoint, every_steps=246))
+    assert plan_run(run)[1] == ()
+    assert told(replace(run, written=frozenset({"checkpoint.every_steps"})), "MOE8107").severity == "warning"
+
+
 @pytest.mark.parametrize(
     ("run", "code"),
     [

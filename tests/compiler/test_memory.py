@@ -1,0 +1,152 @@
+"""Bytes per device, and the step time that follows from bytes and FLOPs."""
+
+from dataclasses import replace
+
+import pytest
+from runs import BASELINE, CPU, GPU, LAPTOP, POD, TPU, mesh
+
+from moec.compiler.formulas.memory import factored_elements
+from moec.compiler.formulas.roofline import compute_bound_rows, matmul_flops_per_second, peak_flops_per_second
+from moec.compiler.passes.estimate_memory import activation_bytes, stem
+from moec.compiler.pipeline import plan_run
+from moec.compiler.plan import Plan
+from moec.compiler.typed import RematSpec, RunSpec
+
+
+def planned(run: RunSpec) -> Plan:
+    plan, told = plan_run(run)
+    assert plan is not None, told
+    return plan
+
+
+def on(run: RunSpec, devices: int = 8, **axes: int) -> RunSpec:
+    return replace(run, mesh=mesh(devices=devices, **axes))
+
+
+def with_optimizer(kind: str) -> Plan:
+    return planned(replace(BASELINE, optimizer=replace(BASELINE.optimizer, kind=kind)))
+
+
+def with_remat(policy: str, save: tuple[str, ...] = (), offload: tuple[str, ...] = ()) -> int:
+    return planned(replace(LAPTOP, remat=RematSpec(policy, save, offload))).memory.activations
+
+
+def test_a_device_alone_holds_every_weight_in_float32():
+    plan = planned(BASELINE)
+    assert plan.memory.params == plan.memory.gradients == 4 * plan.parameters.total
+
+
+def test_the_total_is_the_sum_of_its_parts():
+    memory = planned(POD).memory
+    assert memory.total == memory.params + memory.gradients + memory.optimizer + memory.activations
+
+
+def test_data_parallel_copies_and_fsdp_cuts():
+    alone, data, fsdp = planned(BASELINE), planned(on(BASELINE, data=8)), planned(on(BASELINE, fsdp=8))
+    norms = alone.parameters.by_role["norm"]
+    assert data.memory.params == alone.memory.params
+    assert fsdp.memory.params == 4 * ((alone.parameters.total - norms) // 8 + norms)
+
+
+def test_the_expert_axis_cuts_experts_only():
+    alone, sharded = planned(LAPTOP), planned(on(LAPTOP, expert=8))
+    experts = alone.parameters.by_role["experts"]
+    assert alone.memory.params - sharded.memory.params == 4 * experts * 7 // 8
+
+
+@pytest.mark.parametrize(("kind", "states"), [("adamw", 2), ("lion", 1)])
+def test_moments_are_as_many_as_the_optimizer_keeps(kind, states):
+    plan = with_optimizer(kind)
+    assert plan.memory.optimizer == states * 4 * plan.parameters.total
+
+
+def test_muon_keeps_one_moment_for_matrices_and_two_for_tables_and_vectors():
+    plan = with_optimizer("muon")
+    roles = plan.parameters.by_role
+    twice = roles["embedding"] + roles["head"] + roles["norm"]
+    assert plan.memory.optimizer == 4 * (plan.parameters.total + twice)
+
+
+def test_adafactor_keeps_rows_and_columns():
+    assert factored_elements((128, 344)) == 128 + 344
+    assert factored_elements((8, 128, 344)) == 8 * (128 + 344)
+    assert factored_elements((128,)) == 128
+    assert with_optimizer("adafactor").memory.optimizer < with_optimizer("lion").memory.optimizer // 20
+
+
+def test_accumulating_over_micro_batches_keeps_a_second_gradient():
+    micro = planned(replace(BASELINE, batch=replace(BASELINE.batch, micro=1_024)))
+    assert micro.memory.gradients == 2 * planned(BASELINE).memory.gradients
+
+
+def test_smaller_micro_batches_keep_less():
+    micro = planned(replace(BASELINE, batch=replace(BASELINE.batch, micro=1_024)))
+    assert micro.memory.activations < planned(BASELINE).memory.activations // 2
+
+
+def test_each_policy_keeps_less_than_the_one_before():
+    assert with_remat("none") > with_remat("save_dots") > with_remat("full")
+
+
+def test_a_named_activation_is_kept_on_top_of_full_by_its_layers():
+    plan = planned(LAPTOP)
+    hidden = next(one for one in plan.activations if stem(one) == "ffn_hidden")
+    more = with_remat("names", save=("ffn_hidden",), offload=("attention_out",)) - with_remat("full")
+    assert more == 2 * activation_bytes(hidden, plan.mesh.axes)
+
+
+def test_an_offloaded_activation_takes_no_device_memory():
+    assert with_remat("names", offload=("ffn_hidden",)) == with_remat("full")
+
+
+def test_the_reference_kernel_keeps_the_full_square():
+    attention = replace(BASELINE.model.attention, kernel="reference")
+    plan = planned(replace(BASELINE, model=replace(BASELINE.model, attention=attention)))
+    square = 16 * 4 * 256 * 256 * 4
+    assert plan.memory.activations - planned(BASELINE).memory.activations >= 4 * square
+
+
+@pytest.mark.parametrize("axis", ["data", "fsdp", "expert", "seq"])
+def test_activations_shrink_with_every_axis_that_cuts_tokens(axis):
+    whole, cut = planned(BASELINE).memory.activations, planned(on(BASELINE, **{axis: 8})).memory.activations
+    assert whole / 9 < cut < whole / 4
+
+
+def test_measured_rates_come_before_shares_of_the_peak():
+    assert matmul_flops_per_second(GPU, "bfloat16") == 798e12
+    assert matmul_flops_per_second(TPU, "bfloat16") == pytest.approx(0.8 * 459e12)
+    assert matmul_flops_per_second(CPU, "float32") == 1e11
+
+
+def test_an_unmeasured_dtype_is_taken_for_the_nearest_known_one():
+    assert peak_flops_per_second(GPU, "float32") == 0.5 * 989e12
+    assert matmul_flops_per_second(CPU, "bfloat16") == 1e11
+
+
+def test_an_h100_needs_about_three_hundred_rows():
+    # reference/jax-facts.md: an expert needs about 300 rows to be compute-bound.
+    assert 280 < compute_bound_rows(GPU, "bfloat16", 2) < 310
+
+
+def test_step_time_is_the_sum_of_its_rows():
+    step = planned(POD).step_time
+    assert step.seconds == pytest.approx(sum(row.seconds for row in step.breakdown))
+    assert {row.cause for row in step.breakdown} == {"compute", "memory", "network"}
+
+
+def test_a_dense_step_on_a_known_cpu_takes_its_flops_at_the_measured_rate():
+    plan = planned(BASELINE)
+    assert plan.step_time.seconds == pytest.approx(plan.flops.train_per_token * 4_096 / 1e11)
+    assert plan.step_time.mfu == 0.0
+
+
+def test_more_devices_take_less_time_and_mfu_stays_below_one():
+    few, many = planned(POD), planned(replace(POD, mesh=mesh(TPU, 1_024, expert=16, fsdp=16, data=4)))
+    assert many.step_time.seconds < few.step_time.seconds
+    assert 0 < many.step_time.mfu < few.step_time.mfu < 1
+
+
+def test_one_sequence_per_step_is_bound_by_reading_the_weights():
+    small = replace(LAPTOP, mesh=mesh(TPU), batch=replace(LAPTOP.batch, tokens=256))
+    experts = next(row for row in planned(small).step_time.breakdown if row.what == "experts")
+    assert experts.cause == "memory"
