@@ -45,9 +45,13 @@ class Places:
         return None
 
     def mention(self, path: str) -> str:
-        """` (resolved.moe:41)` to put behind a sentence; "" where the text has no such field."""
+        """` (resolved.moe:41)` to put behind words; "" where the text has no such field."""
         place = self.of(path)
         return f" ({place.line})" if place else ""
+
+    def cited(self, sentence: str, path: str) -> str:
+        """`sentence` with the place of `path` before its full stop."""
+        return f"{sentence.removesuffix('.')}{self.mention(path)}."
 
 
 NOWHERE = Places({})
@@ -69,13 +73,13 @@ def places_of_resolved(text: str) -> Places:
 
 
 def _walk_top(block: Block) -> Iterator[tuple[str, Item]]:
-    """The fields of a top-level block; those of the run itself have no prefix."""
+    """The fields of a top-level block; those of the run have no prefix, and its references give way to the blocks."""
     kind = block.kind.text
     if kind in _TOP_BLOCKS:
         yield kind, block
         yield from _walk(block, f"{kind}.")
     else:
-        yield from _walk(block, "")
+        yield from ((path, item) for path, item in _walk(block, "") if path not in _TOP_BLOCKS)
 
 
 def _walk(block: Block, prefix: str) -> Iterator[tuple[str, Item]]:

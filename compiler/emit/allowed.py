@@ -144,7 +144,6 @@ LIBRARY_NAMES: Final[frozenset[str]] = frozenset(
         "optax.constant_schedule",
         "optax.contrib.muon",
         "optax.cosine_decay_schedule",
-        "optax.ema",
         "optax.join_schedules",
         "optax.linear_schedule",
         "optax.lion",

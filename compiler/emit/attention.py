@@ -29,7 +29,7 @@ class Attention(nnx.Module):
         {attend}
         return constrain(merge_heads(mixed_BSNH, self.w_o{b_o}), RESIDUAL), cache
 """,
-        doc=docstring(_describe(spec) + places.mention("model.attention")),
+        doc=docstring(places.cited(_describe(spec), "model.attention")),
         weights=weights(plan, "Attention"),
         query=_heads(plan, code("q_BSNH"), code("self.w_q"), code("self.b_q"), code("self.q_norm")),
         key=_heads(plan, code("k_BSGH"), code("self.w_k"), code("self.b_k"), code("self.k_norm")),
@@ -77,7 +77,8 @@ def _bias(spec: AttentionSpec, argument: Code) -> Code:
 
 def _attend(plan: Plan) -> Code:
     spec = plan.run.model.attention
-    arguments = [code("q_BSNH, k_BSGH, v_BSGH, batch, cache"), given("kernel", plan.kernels.attention)]
+    arguments = [code("q_BSNH"), code("k_BSGH"), code("v_BSGH"), code("batch"), code("cache")]
+    arguments.append(given("kernel", plan.kernels.attention))
     if spec.window is not None:
         arguments.append(given("window", spec.window))
     if spec.softcap is not None:

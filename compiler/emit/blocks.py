@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from moec.compiler.emit.holes import Code, code, docstring, identifier, lines, literal
-from moec.compiler.emit.norms import branch_input, branch_sum
+from moec.compiler.emit.norms import branch_input, branch_norm, branch_sum
 from moec.compiler.emit.weights import weights
 from moec.compiler.places import Places
 from moec.compiler.plan import LayerKind, Plan
-from moec.compiler.typed import Placement
+from moec.compiler.typed import NormSpec, Placement
 from moec.compiler.units import numbers_in_words, plural
 
 BLOCK_OF_KIND: Final = {"dense": "DenseBlock", "moe": "MoeBlock"}
@@ -27,7 +27,6 @@ def layer_numbers(plan: Plan, kind: LayerKind) -> tuple[int, ...]:
 
 def block_class(plan: Plan, places: Places, kind: LayerKind) -> Code:
     """Attention and one feed-forward branch, each on the residual stream."""
-    norm = plan.run.model.norm
     return code(
         """
 class {block}(nnx.Module):
@@ -37,16 +36,13 @@ class {block}(nnx.Module):
         {weights}
 
     def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
-        {normed}
-        mixed_BSD, cache = self.attention(normed_BSD, batch, cache)
-        {total}
+        {attention}
         {branch}
 """,
         block=identifier(BLOCK_OF_KIND[kind]),
-        doc=docstring(_describe(plan, kind) + places.mention(_origin(kind))),
+        doc=docstring(places.cited(_describe(plan, kind), _origin(kind))),
         weights=_modules(plan, kind),
-        normed=branch_input(norm, norm.placement, "attention_norm"),
-        total=branch_sum(norm, norm.placement, "attention_norm", code("mixed_BSD")),
+        attention=_attention_branch(plan.run.model.norm),
         branch=_experts_branch(plan) if kind == "moe" else _ffn_branch(plan),
     )
 
@@ -91,21 +87,32 @@ def has_shared_experts(plan: Plan) -> bool:
     return any(tensor.owner == "SharedExperts" for tensor in plan.tensors)
 
 
+def _attention_branch(norm: NormSpec) -> Code:
+    read = branch_input(norm.placement)
+    return lines(
+        branch_norm(norm, norm.placement, "attention_norm"),
+        code("mixed_BSD, cache = self.attention({read}, batch, cache)", read=read),
+        branch_sum(norm, norm.placement, "attention_norm", code("mixed_BSD")),
+    )
+
+
 def _ffn_branch(plan: Plan) -> Code:
     norm, placement = plan.run.model.norm, _placement(plan, "dense")
     return lines(
-        branch_input(norm, placement, "ffn_norm"),
-        branch_sum(norm, placement, "ffn_norm", code("self.ffn(normed_BSD)")),
+        branch_norm(norm, placement, "ffn_norm"),
+        branch_sum(norm, placement, "ffn_norm", code("self.ffn({read})", read=branch_input(placement))),
         code("return BlockOutput(x_BSD, cache, None)"),
     )
 
 
 def _experts_branch(plan: Plan) -> Code:
     norm, placement = plan.run.model.norm, _placement(plan, "moe")
+    read = branch_input(placement)
+    shared = code("y_BSD = y_BSD + self.shared_experts({read})", read=read) if has_shared_experts(plan) else None
     return lines(
-        branch_input(norm, placement, "experts_norm"),
-        code("y_BSD, report = self.experts(normed_BSD, batch)"),
-        code("y_BSD = y_BSD + self.shared_experts(normed_BSD)") if has_shared_experts(plan) else None,
+        branch_norm(norm, placement, "experts_norm"),
+        code("y_BSD, report = self.experts({read}, batch)", read=read),
+        shared,
         branch_sum(norm, placement, "experts_norm", code("y_BSD")),
         code("return BlockOutput(x_BSD, cache, report)"),
     )

@@ -32,7 +32,7 @@ class Experts(nnx.Module):
         {apply}
         return constrain(y_BSD, RESIDUAL), report_routing(routing, dropped)
 """,
-        doc=docstring(_describe(spec) + places.mention("model.experts")),
+        doc=docstring(places.cited(_describe(spec), "model.experts")),
         weights=weights(plan, "Experts"),
         route=_route(plan, spec),
         capacity=comment(_capacity(plan, routing) + places.mention("model.experts.capacity_factor"), BODY_INDENT),
@@ -55,7 +55,9 @@ def _weighting(spec: ExpertsSpec) -> str:
 
 def _route(plan: Plan, spec: ExpertsSpec) -> Code:
     arguments = [
-        code("x_BSD, self.w_router, batch"),
+        code("x_BSD"),
+        code("self.w_router"),
+        code("batch"),
         given("top_k", spec.top_k),
         given("score", spec.score),
         given("order", spec.order),

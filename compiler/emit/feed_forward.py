@@ -18,7 +18,7 @@ def ffn_class(plan: Plan, places: Places) -> Code:
     spec = plan.run.model.ffn
     assert spec is not None
     doc = f"{ACTIVATION_IN_WORDS[spec.activation]} feed-forward layer of width {spec.d_ff:,}."
-    return _feed_forward(plan, "Ffn", spec.activation, doc + places.mention("model.ffn"))
+    return _feed_forward(plan, "Ffn", spec.activation, places.cited(doc, "model.ffn"))
 
 
 def shared_experts_class(plan: Plan, places: Places) -> Code:
@@ -29,7 +29,7 @@ def shared_experts_class(plan: Plan, places: Places) -> Code:
     shared = plural(spec.n_shared_experts, "shared expert")
     layer = f"{ACTIVATION_IN_WORDS[spec.activation]} layer of width {width:,}"
     doc = f"{shared} of width {spec.d_ff:,}, together one {layer}."
-    return _feed_forward(plan, "SharedExperts", spec.activation, doc + places.mention("model.experts.n_shared_experts"))
+    return _feed_forward(plan, "SharedExperts", spec.activation, places.cited(doc, "model.experts.n_shared_experts"))
 
 
 def _feed_forward(plan: Plan, owner: str, activation: str, doc: str) -> Code:

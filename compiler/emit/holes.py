@@ -7,6 +7,7 @@ which neutralises all that could end it. A raw str in a hole is a type error for
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def listed(*parts: Code) -> Code:
 
 
 def literal(value: Literal | tuple[Literal, ...]) -> Code:
-    """The Python literal of `value`: ASCII strings in double quotes, digits grouped by three, floats as short as exact."""
+    """The Python literal of `value`: ASCII strings in double quotes, grouped digits, floats as short as exact."""
     if isinstance(value, tuple):
         items = [literal(item).text for item in value]
         return Code(f"({', '.join(items)}{',' if len(items) == 1 else ''})")
@@ -107,7 +108,7 @@ def rounded(value: float) -> Code:
 
 def identifier(name: str) -> Code:
     """`name` as a name of the program. It is one of the compiler's own (a weight of the plan): never a user's text."""
-    if not _IDENTIFIER.fullmatch(name):
+    if not _IDENTIFIER.fullmatch(name) or keyword.iskeyword(name):
         raise ValueError(f"not an identifier: {name!a}")
     return Code(name)
 

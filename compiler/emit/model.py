@@ -45,7 +45,7 @@ class Model(nnx.Module):
         {head_doc}
         return {head}
 """,
-        doc=docstring(_describe(plan) + places.mention("model"), *_own_words(spec)),
+        doc=docstring(places.cited(_describe(plan), "model"), *_own_words(spec)),
         tables=weights(plan, "Model", "w_embed"),
         blocks=_blocks(plan),
         rest=weights(plan, "Model", "final_norm", "final_norm_bias", "w_head"),
@@ -66,7 +66,7 @@ def _describe(plan: Plan) -> str:
 
 def _own_words(spec: ModelSpec) -> tuple[str, ...]:
     """The doc comment that the user wrote over the model."""
-    return ("", *spec.doc.splitlines(), "") if spec.doc.strip() else ()
+    return ("", *spec.doc.strip().splitlines()) if spec.doc.strip() else ()
 
 
 def _tied_in_words(spec: ModelSpec) -> str:
@@ -117,7 +117,9 @@ def _run(plan: Plan) -> Code:
     stack, remat = plan.stack, plan.run.remat
     arguments = [
         code("self.periods") if stack.scan else code("self.blocks"),
-        code("x_BSD, batch, caches"),
+        code("x_BSD"),
+        code("batch"),
+        code("caches"),
     ]
     if stack.scan and stack.head:
         arguments.append(keyword("head", code("self.blocks")))

@@ -16,10 +16,16 @@ def normalised(spec: NormSpec, value: Code, name: str) -> Code:
     return code("rms_norm({value}, self.{scale}, eps={eps})", value=value, scale=scale, eps=eps)
 
 
-def branch_input(spec: NormSpec, placement: Placement, name: str) -> Code:
-    """The line that makes `normed_BSD`, what a residual branch reads."""
-    x_BSD = code("x_BSD")
-    return code("normed_BSD = {value}", value=x_BSD if placement == "post" else normalised(spec, x_BSD, name))
+def branch_input(placement: Placement) -> Code:
+    """What a residual branch reads."""
+    return code("x_BSD") if placement == "post" else code("normed_BSD")
+
+
+def branch_norm(spec: NormSpec, placement: Placement, name: str) -> Code | None:
+    """The line that makes `normed_BSD`, None where the branch reads the residual stream as it is."""
+    if placement == "post":
+        return None
+    return code("normed_BSD = {value}", value=normalised(spec, code("x_BSD"), name))
 
 
 def branch_sum(spec: NormSpec, placement: Placement, name: str, y_BSD: Code) -> Code:

@@ -87,7 +87,7 @@ def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
 
 def _prediction(plan: Plan) -> Code:
     model = plan.run.model
-    arguments = [code("hidden_BSD, model.head_DV(), batch")]
+    arguments = [code("hidden_BSD"), code("model.head_DV()"), code("batch")]
     positions = max(1, plan.kernels.cross_entropy_chunk // plan.batch.micro_sequences)
     if positions < model.seq_len:
         arguments.append(given("chunk", positions))
@@ -110,6 +110,6 @@ def after_step(model: Model, routers: RouterReport) -> None:
     {doc}
     nudge_router_biases(model, routers, {rate})
 """,
-        doc=docstring(doc + places.mention("model.experts.bias_update_rate")),
+        doc=docstring(places.cited(doc, "model.experts.bias_update_rate")),
         rate=given("rate", experts.bias_update_rate),
     )

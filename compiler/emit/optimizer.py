@@ -23,7 +23,7 @@ def optimizer() -> optax.GradientTransformation:
     {schedule}
     return {chain}
 """,
-        doc=docstring(_describe(plan) + places.mention("optimizer")),
+        doc=docstring(places.cited(_describe(plan), "optimizer")),
         schedule=_schedule(plan),
         chain=exploded(code("optax.chain"), *_clip(spec), *_update(spec)),
     )
@@ -145,12 +145,10 @@ def _adafactor(spec: OptimizerSpec) -> tuple[Code, ...]:
 
     Source: Shazeer and Stern 2018, arXiv 1804.04235, algorithm 4.
     """
-    momentum = (code("optax.ema({b1}, debias=False)", b1=literal(spec.b1)),) if spec.b1 else ()
     return (
-        code("optax.scale_by_factored_rms({epsilon})", epsilon=given("epsilon", spec.eps)),
+        code("optax.scale_by_factored_rms()"),
         code("optax.clip_by_block_rms({threshold})", threshold=literal(1.0)),
         code("optax.scale_by_param_block_rms()"),
-        *momentum,
         code("optax.add_decayed_weights({decay}, mask=decay_mask)", decay=literal(spec.weight_decay)),
         code("optax.scale_by_learning_rate(schedule)"),
     )

@@ -22,7 +22,7 @@ def plan_text(plan: Plan, places: Places = NOWHERE) -> str:
 
 def as_text(report: Report) -> str:
     """The whole report; ends with a line end."""
-    rows = [plain(report.title), *(row for line in report.summary for row in _paragraph(line))]
+    rows = [*wrapped(plain(report.title), WIDTH), *(row for line in report.summary for row in _paragraph(line))]
     for section in report.sections:
         rows += ["", *section_text(section)]
     return "\n".join(row.rstrip() for row in rows) + "\n"

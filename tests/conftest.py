@@ -1,0 +1,85 @@
+"""What tests of every room share: golden files, and compiling a spec from its text."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from moec.compiler.artifacts import Artifacts
+    from moec.compiler.plan import Plan
+
+GOLDEN = Path(__file__).parent / "golden"
+_DIFF_LINES = 80
+
+Golden = Callable[[str, str], None]
+PlanText = Callable[[str], Mapping[str, "Plan"]]
+CompileText = Callable[[str], Mapping[str, "Artifacts"]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the files below tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """`golden(name, text)`: `text` is what tests/golden/`name` holds; with --update-golden it is written there."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        if text != expected:
+            pytest.fail(_difference(name, expected, text), pytrace=False)
+
+    return compare
+
+
+def _difference(name: str, expected: str, text: str) -> str:
+    diff = difflib.unified_diff(expected.splitlines(), text.splitlines(), f"golden/{name}", "now", lineterm="", n=2)
+    shown = list(diff)
+    more = [f"… {len(shown) - _DIFF_LINES} lines more"] if len(shown) > _DIFF_LINES else []
+    hint = "If the change is meant: pytest --update-golden, then read the diff in git."
+    return "\n".join([*shown[:_DIFF_LINES], *more, hint])
+
+
+@pytest.fixture(scope="session")
+def plan_text() -> PlanText:
+    """`plan_text(spec)`: the plan of every run of the spec, which has no errors."""
+
+    def plan(text: str) -> Mapping[str, Plan]:
+        from moec.compiler.pipeline import plan_all
+        from moec.compiler.resolve import resolve
+        from moec.spec.diagnostics import has_errors
+        from moec.spec.loader import load_text
+        from moec.spec.reader import read
+
+        loaded, told = load_text("spec.moe", text)
+        assert loaded is not None, told
+        spec, more = read(loaded)
+        typed, types = resolve(spec)
+        plans, rest = plan_all(typed)
+        told = (*told, *more, *types, *rest)
+        assert not has_errors(told), [f"{one.code} {one.message}" for one in told]
+        return {plan.run.name: plan for plan in plans}
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def compile_text(plan_text: PlanText) -> CompileText:
+    """`compile_text(spec)`: what is written for every run of the spec."""
+
+    def compiled(text: str) -> Mapping[str, Artifacts]:
+        from moec.compiler.artifacts import compile_run
+
+        return {name: compile_run(plan) for name, plan in plan_text(text).items()}
+
+    return compiled
