@@ -56,7 +56,7 @@ def read_number(text: str) -> Quantity | None:
     match = _NUMBER.fullmatch(text)
     if match is None or match[4] not in SUFFIX_VALUES:
         return None
-    whole, decimals, exponent = match[1].replace("_", ""), (match[2] or "").replace("_", ""), (match[3] or "0").replace("_", "")
+    whole, decimals, exponent = (part.replace("_", "") for part in (match[1], match[2] or "", match[3] or "0"))
     if len(whole) + len(decimals) > MAX_EXPONENT or len(exponent) > 5 or abs(int(exponent)) > MAX_EXPONENT:
         return None
     unit = SUFFIX_VALUES[match[4]]
@@ -84,15 +84,15 @@ def product_fits(left: int | Fraction, right: int | Fraction) -> bool:
 
 def write_number(amount: int | Fraction) -> str:
     """`amount` as a spec writes it, exactly: `4096`, `1.25`, `1e-4`, `4 / 3`."""
-    if isinstance(amount, int):
-        return _write_whole(amount)
+    if amount.denominator == 1:
+        return _write_whole(amount.numerator)
     twos, fives, rest = 0, 0, amount.denominator
     while rest % 2 == 0:
         twos, rest = twos + 1, rest // 2
     while rest % 5 == 0:
         fives, rest = fives + 1, rest // 5
     places = max(twos, fives)
-    if rest != 1 or places > 40:
+    if rest != 1 or places > 60:
         return f"{amount.numerator} / {amount.denominator}"
     return _write_decimal(amount, places)
 

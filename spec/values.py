@@ -161,9 +161,9 @@ def show_amount(amount: Exact) -> str:
 
     Assumption: 20 digits is where people stop reading digits.
     """
-    if isinstance(amount, int):
-        return str(amount) if abs(amount) < 10**20 else _scientific(Fraction(amount))
-    short = f"{float(amount):.6g}" if 1e-300 < abs(amount) < 1e300 else _scientific(amount)
+    if isinstance(amount, int) and abs(amount) < 10**20:
+        return str(amount)
+    short = f"{float(amount):.6g}" if 1e-300 < abs(amount) < 1e300 else _scientific(Fraction(amount))
     return short if Fraction(short) == amount else f"≈ {short}"
 
 

@@ -110,10 +110,10 @@ class _Composer:
             case yaml.ScalarEvent():
                 self._check(event)
                 self._add(Scalar(event.value, event.style in (None, ""), self._span(event)))
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent() if event.start_mark:
                 self._check(event)
                 self.open.append((isinstance(event, yaml.MappingStartEvent), event.start_mark.index, []))
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent() if event.end_mark:
                 self._close(event.end_mark.index)
 
     def _check(self, event: Any) -> None:

@@ -165,7 +165,10 @@ def test_hostile_yaml_is_refused_fast(text: str) -> None:
 
 
 def test_both_forms_of_a_spec_are_one_tree() -> None:
-    moe = 'edition = 2026\nuse "b.moe" as b\nlet x = [1, 2]\n\n/// What.\nmodel a extends b.c { d_model = x, assert 1 < 2 : "so" }\n'
+    moe = (
+        'edition = 2026\nuse "b.moe" as b\nlet x = [1, 2]\n\n'
+        '/// What.\nmodel a extends b.c { d_model = x, assert 1 < 2 : "so" }\n'
+    )
     yaml = (
         "edition: 2026\nuse: {b: b.moe}\nlet: {x: [1, 2]}\n"
         "model: {a: {doc: What., extends: b.c, d_model: x, assert: [{that: 1 < 2, why: so}]}}\n"
