@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from runs import BASELINE, EXPERTS, GPU, LAPTOP, POD, SPARSE, budget, mesh
@@ -11,8 +12,10 @@ from runs import BASELINE, EXPERTS, GPU, LAPTOP, POD, SPARSE, budget, mesh
 from moec.compiler.pipeline import check, plan_all, plan_run
 from moec.compiler.plan import Plan
 from moec.compiler.typed import RunSpec, TypedSpec
+from moec.spec.diagnostics import has_errors
 from moec.spec.loader import load_text
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SPEC = """
 edition = 2026
 model dense {
@@ -167,3 +170,9 @@ def test_a_written_scan_is_obeyed_on_a_cpu_and_off_it():
     off = planned(replace(POD, layers=replace(POD.layers, scan=False))).stack
     assert (on.scan, on.repeats) == (True, 2)
     assert (off.scan, len(off.head)) == (False, 12)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.moe")), ids=lambda path: path.stem)
+def test_every_example_has_a_plan_and_no_errors(path):
+    loaded, told = load_text(path.name, path.read_text(encoding="utf-8"))
+    assert not has_errors((*told, *check(loaded)))
