@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import jax
 import orbax.checkpoint as ocp
@@ -14,8 +13,6 @@ from jax import numpy as jnp
 from moec.runtime.failure import RunError
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import TrainState, Tree, from_named_arrays, named_arrays
-
-Resume = Literal["auto", "never", "must"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +93,16 @@ def open_checkpoints(directory: RunDirectory, keep: int) -> Iterator[CheckpointF
         folder.close()
 
 
-def position_to_resume(folder: CheckpointFolder, resume: Resume, identity: str, where: RunDirectory) -> Position | None:
-    """The position to go on from, None to start afresh.
+def newest_position(folder: CheckpointFolder, identity: str, where: RunDirectory) -> Position | None:
+    """The position of the newest checkpoint of the program with this identity.
 
-    Errors: RunError where a checkpoint is asked for and there is none, or where it belongs to another program.
+    Errors: RunError where the folder's checkpoints belong to another program.
     """
     found = folder.newest()
-    if found is None:
-        if resume == "must":
-            raise RunError(f"there is no checkpoint in {where.root}: leave out --resume must to start afresh", 2)
-        return None
-    if found.identity != identity:
+    if found is not None and found.identity != identity:
         raise RunError(
             f"{where.root} holds step {found.step} of another program: {found.identity}, this one is {identity}; "
-            "use --resume never to put that run aside and start afresh, or --out with another folder",
+            "use train --resume never to put that run aside and start afresh, or --out with another folder",
             2,
         )
     return found

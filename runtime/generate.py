@@ -41,15 +41,17 @@ def generate(layout: Layout, weights: Weights, prompt: np.ndarray, sampling: Sam
     prompt_BS = np.broadcast_to(np.asarray(prompt, np.int32), (rows, len(prompt)))
     with jax.set_mesh(layout.mesh):
         run = jax.jit(_continuation, static_argnums=(0, 3), out_shardings=replicated(layout.mesh))
-        ids_BT = run(layout.graph, weights, prompt_BS, sampling)
+        ids_BT = run(layout.graph, weights, prompt_BS, sampling, jax.random.key(sampling.seed))
     return np.asarray(ids_BT[0])
 
 
-def _continuation(graph: nnx.GraphDef, weights: Weights, prompt_BS: jax.Array, sampling: Sampling) -> jax.Array:
+def _continuation(
+    graph: nnx.GraphDef, weights: Weights, prompt_BS: jax.Array, sampling: Sampling, key: jax.Array
+) -> jax.Array:
     """The continuation of every row; all rows draw the same numbers. Shapes: prompt [B, S], gives [B, T]."""
     rows, length = prompt_BS.shape
     model = nnx.merge(graph, weights.params, weights.untrained)
-    keys = jax.random.split(jax.random.key(sampling.seed), sampling.tokens)
+    keys = jax.random.split(key, sampling.tokens)
     room = CacheRoom(length + sampling.tokens)
     positions_BS = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (rows, length))
     output = model(_as_batch(prompt_BS, positions_BS), room)

@@ -6,8 +6,10 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from moec.runtime.checkpoints import Position, Resume, open_checkpoints, position_to_resume
+from moec.runtime.checkpoints import CheckpointFolder, Position, newest_position, open_checkpoints
+from moec.runtime.failure import RunError
 from moec.runtime.interrupt import listen_for_interrupts
 from moec.runtime.metrics import Journal, open_events, resumed_journal
 from moec.runtime.processes import is_first_process, wait_for_all
@@ -15,6 +17,8 @@ from moec.runtime.program import Program
 from moec.runtime.progress import Progress, open_progress
 from moec.runtime.run_directory import RunDirectory, own
 from moec.runtime.session import Desk, Session
+
+Resume = Literal["auto", "never", "must"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ def train(program: Program, options: TrainOptions) -> int:
         directory, progress = RunDirectory(options.directory), stack.enter_context(open_progress(is_first_process()))
         _take_over(directory, options.resume, progress, stack)
         checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
-        start = position_to_resume(checkpoints, options.resume, program.identity, directory)
+        start = _start(checkpoints, program, options, directory)
         if start is not None and _is_finished(start, options, directory):
             progress.say(_finished(start, options))
             return 0
@@ -53,6 +57,16 @@ def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stac
         if resume == "never" and directory.has_products():
             progress.say(f"the earlier run is now in {directory.set_aside()}")
     wait_for_all("the run directory is ready")
+
+
+def _start(
+    checkpoints: CheckpointFolder, program: Program, options: TrainOptions, directory: RunDirectory
+) -> Position | None:
+    """Where to go on, None to begin."""
+    found = newest_position(checkpoints, program.identity, directory)
+    if found is None and options.resume == "must":
+        raise RunError(f"there is no checkpoint in {directory.root}: leave out --resume must to start afresh", 2)
+    return found
 
 
 def _open_journals(directory: RunDirectory, step: int, stack: contextlib.ExitStack) -> tuple[Journal, Journal]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moec.runtime.checkpoints import Position, open_checkpoints, position_to_resume
+from moec.runtime.checkpoints import Position, newest_position, open_checkpoints
 from moec.runtime.data.text import tokenizer_of
 from moec.runtime.evaluate import Evaluator
 from moec.runtime.failure import RunError
@@ -20,9 +20,9 @@ from moec.runtime.state import Layout, Weights, lay_out
 
 def evaluate_newest(program: Program, directory: Path, tokens: int) -> str:
     """The held-out loss of the newest checkpoint, in one line."""
-    evaluator_data = data_of(program)
+    data = data_of(program)
     position, layout, weights = newest_weights(program, directory, program.mesh)
-    evaluator = Evaluator(program, evaluator_data, layout)
+    evaluator = Evaluator(program, data, layout)
     described = evaluator.describe(evaluator.held_out(weights, tokens), evaluator.unigram(tokens))
     return f"step {position.step:,}: {described}"
 
@@ -47,7 +47,7 @@ def newest_weights(program: Program, directory: Path, mesh: MeshShape) -> tuple[
         raise RunError(f"there is no checkpoint in {directory}: train first, or give its folder with --out", 2)
     layout = lay_out(program, make_mesh(mesh))
     with open_checkpoints(where, program.checkpoints.keep) as folder:
-        position = position_to_resume(folder, "must", program.identity, where)
+        position = newest_position(folder, program.identity, where)
         if position is None:
             raise RunError(f"there is no complete checkpoint in {directory}", 2)
         return position, layout, folder.restore(position, layout.abstract.weights)

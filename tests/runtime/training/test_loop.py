@@ -87,7 +87,7 @@ def test_the_result_sums_the_run_up(tiny: Program, trained: Path, records: Recor
 
 
 def test_tensorboard_events_are_written(trained: Path) -> None:
-    assert [path.name for path in (trained / "tensorboard").iterdir()][0].startswith("events.out")
+    assert next(path.name for path in (trained / "tensorboard").iterdir()).startswith("events.out")
 
 
 def test_only_the_newest_checkpoints_are_kept(trained: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_run_that_lacks_only_its_result_evaluates(tiny: Program, train_in: Tra
 def test_a_checkpoint_of_another_program_is_refused_with_a_way_out(
     tiny: Program, trained: Path, train_in: Trainer
 ) -> None:
-    with pytest.raises(RunError, match="another program.*--resume never.*--out") as caught:
+    with pytest.raises(RunError, match=r"another program.*--resume never.*--out") as caught:
         train_in(replace(tiny, identity="sha256:other"), trained, 8)
     assert caught.value.exit_code == 2
 

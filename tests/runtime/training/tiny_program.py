@@ -1,5 +1,5 @@
-"""A program as the compiler writes them, small enough to train in a second: one MoE layer whose router has a bias that is
-nudged, two micro-batches. It reads `text/*.txt` of the folder in which it is run.
+"""A program as the compiler writes them, small enough to train in a second: one MoE layer whose router has a bias that
+is nudged, two micro-batches. It reads `text/*.txt` of the folder in which it is run.
 
     python tiny_program.py train | eval | generate | prove
 """
@@ -97,7 +97,7 @@ class Model(nnx.Module):
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="none")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
-    def head_DV(self) -> jax.Array:
+    def head_DV(self) -> jax.Array:  # noqa: N802
         return self.w_head[...]
 
 
