@@ -23,19 +23,36 @@ def resolve(spec: Spec) -> tuple[TypedSpec, tuple[Diagnostic, ...]]:
     Errors: MOE2004, MOE2007, MOE2010, MOE2013, MOE2014, MOE2018 to MOE2023, MOE21xx.
     """
     scope, parts = Scope(spec), Parts()
-    runs: list[RunSpec] = []
-    studies: list[StudySpec] = []
-    for block in spec.main.blocks.values():
-        place = Place(block)
-        if _is_common_part(spec, block):
-            check_written(scope, place)
-        elif block.path == "run":
-            runs += filter(None, (resolve_run(scope, parts, place),))
-        elif block.path == "study":
-            studies += filter(None, (resolve_study(scope, place),))
-        else:
+    found = [_resolve_block(scope, parts, block) for block in spec.main.blocks.values()]
+    runs = tuple(one for one in found if isinstance(one, RunSpec))
+    studies = tuple(one for one in found if isinstance(one, StudySpec))
+    return TypedSpec(spec.file, runs, studies), in_order(scope.diagnostics)
+
+
+def resolve_alone(spec: Spec, block: SpecBlock) -> tuple[RunSpec | StudySpec | None, tuple[Diagnostic, ...]]:
+    """What `resolve` makes of one block of the main file, and what is wrong with it and with all that it leans on.
+
+    Of all blocks together these are the diagnostics of `resolve`; an editor asks again only for blocks that changed.
+    """
+    scope = Scope(spec)
+    found = _resolve_block(scope, Parts(), block)
+    return found, in_order(scope.diagnostics)
+
+
+def _resolve_block(scope: Scope, parts: Parts, block: SpecBlock) -> RunSpec | StudySpec | None:
+    """The run or study that `block` is, None where it is neither or where something is wrong with it."""
+    place = Place(block)
+    if _is_common_part(scope.spec, block):
+        check_written(scope, place)
+        return None
+    match block.path:
+        case "run":
+            return resolve_run(scope, parts, place)
+        case "study":
+            return resolve_study(scope, place)
+        case _:
             _resolve_part(scope, parts, place)
-    return TypedSpec(spec.file, tuple(runs), tuple(studies)), in_order(scope.diagnostics)
+            return None
 
 
 def _is_common_part(spec: Spec, block: SpecBlock) -> bool:

@@ -22,7 +22,12 @@ from moec.spec.limits import MAX_FILE_BYTES, MAX_FILES, MAX_PROJECT_BYTES
 from moec.spec.source import Source, Span
 from moec.spec.syntax import File, Use
 
-_Read = Callable[[str, Span], Source | Diagnostic]
+Read = Callable[[str, Span], Source | Diagnostic]
+"""The file of a name; what is wrong is told as at the span, which is the `use` that asks for it."""
+
+Parse = Callable[[Source], tuple[File, tuple[Diagnostic, ...]]]
+"""The tree of a source, and all that is wrong with its text."""
+
 _NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -59,7 +64,7 @@ def load(path: str, *, root: Path | None = None) -> tuple[LoadedFiles | None, tu
     def read(name: str, where: Span) -> Source | Diagnostic:
         return read_source(name, within, where)
 
-    return _Loader(read).run(path)
+    return load_with(path, read)
 
 
 def load_text(
@@ -78,7 +83,12 @@ def load_text(
             return Source(wanted, texts[wanted])
         return read_source(wanted, root, where) if root else codes.file_not_found(where, wanted, None)
 
-    return _Loader(read).run(name)
+    return load_with(name, read)
+
+
+def load_with(name: str, read: Read, parse: Parse | None = None) -> tuple[LoadedFiles | None, tuple[Diagnostic, ...]]:
+    """As `load`, where `read` gives the files and `parse` their trees: an editor has both at hand already."""
+    return _Loader(read, parse or parse_source).run(name)
 
 
 def parse_source(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
@@ -93,8 +103,9 @@ def parse_source(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
 
 
 class _Loader:
-    def __init__(self, read: _Read) -> None:
+    def __init__(self, read: Read, parse: Parse) -> None:
         self.read = read
+        self.parse = parse
         self.files: dict[str, File] = {}
         self.sources: dict[str, Source] = {}
         self.imports: dict[tuple[str, str], str] = {}
@@ -129,7 +140,7 @@ class _Loader:
             self.diagnostics.append(codes.too_many_bytes(where))
             return False
         self.sources[name] = source
-        self.files[name], diagnostics = parse_source(source)
+        self.files[name], diagnostics = self.parse(source)
         self.diagnostics += diagnostics
         return True
 
