@@ -28,7 +28,7 @@ def join_processes(membership: Membership | None) -> None:
     """
     if membership is not None:
         jax.distributed.initialize(membership.coordinator, membership.count, membership.index)
-    elif _in_cluster():
+    elif launched_by_cluster():
         jax.distributed.initialize()
 
 
@@ -56,7 +56,7 @@ def membership_of(coordinator: str | None, count: int | None, index: int | None)
     return Membership(coordinator, count, index)
 
 
-def _in_cluster(environment: Mapping[str, str] = os.environ) -> bool:
+def launched_by_cluster(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a launcher that JAX recognises started several processes; a job of one task stays alone.
 
     Source: the environment variables that jax.distributed reads (jax 0.12: jax/_src/clusters).

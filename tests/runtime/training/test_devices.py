@@ -1,0 +1,59 @@
+"""A mesh that this machine has not is refused with what was found and the ways out."""
+
+from __future__ import annotations
+
+import pytest
+
+from moec.runtime.devices import check_devices, platform_of
+from moec.runtime.failure import RunError
+from moec.runtime.mesh import MeshShape
+from moec.runtime.processes import Membership, launched_by_cluster, membership_of
+
+
+def shape(hardware: str, devices: int) -> MeshShape:
+    return MeshShape(hardware=hardware, data=devices, fsdp=1, expert=1, seq=1, model=1)
+
+
+@pytest.mark.parametrize(("hardware", "platform"), [("cpu", "cpu"), ("tpu_v5p", "tpu"), ("h100", "gpu")])
+def test_hardware_names_belong_to_platforms(hardware: str, platform: str) -> None:
+    assert platform_of(hardware) == platform
+
+
+def test_a_mesh_that_fits_is_accepted() -> None:
+    check_devices(shape("cpu", 8))
+
+
+@pytest.mark.parametrize("wanted", [shape("h100", 8), shape("tpu_v5p", 4), shape("cpu", 16)])
+def test_a_mesh_that_is_not_here_has_three_ways_out(wanted: MeshShape) -> None:
+    with pytest.raises(RunError) as caught:
+        check_devices(wanted)
+    message = str(caught.value)
+    assert f"{wanted.devices} x {wanted.hardware}" in message
+    assert "this machine has 8 x cpu" in message
+    assert all(f"  {number}. " in message for number in (1, 2, 3))
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "launched"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4"}, False),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, False),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, True),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, False),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+    ],
+)
+def test_only_a_job_of_several_tasks_is_joined(environment: dict[str, str], launched: bool) -> None:
+    assert launched_by_cluster(environment) is launched
+
+
+def test_the_three_options_of_a_process_go_together() -> None:
+    assert membership_of(None, None, None) is None
+    assert membership_of("localhost:1", 2, 0) == Membership("localhost:1", 2, 0)
+    with pytest.raises(RunError, match="all three or none"):
+        membership_of("localhost:1", 2, None)
