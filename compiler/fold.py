@@ -13,6 +13,7 @@ from dataclasses import replace
 from moec.compiler.literal import literal
 from moec.compiler.scope import ASSERT_NAMES, Place, Scope
 from moec.compiler.typed import AssertSpec
+from moec.spec.codes import names as codes
 from moec.spec.expressions import children, evaluate
 from moec.spec.syntax import (
     Binary,
@@ -98,9 +99,11 @@ class _Folder:
         if isinstance(target, tuple) and target[0].outermost.key in self.prefixes:
             return self._with_path(reference, *target)
         value = evaluate(reference, self.scope.environment(place, reference.span.file))
-        if isinstance(value, (Error, BlockName)):
+        if isinstance(value, BlockName):
+            value = Error((codes.block_not_field(reference.span, value.name),))
+        if isinstance(value, Error):
             self.failed = True
-            self.scope.diagnostics += value.diagnostics if isinstance(value, Error) else ()
+            self.scope.diagnostics += value.diagnostics
             return reference
         return literal(value, reference.span)
 

@@ -7,7 +7,6 @@ budget go together (the passes).
 
 from __future__ import annotations
 
-from moec.compiler.resolve_block import check_written
 from moec.compiler.resolve_run import Parts, resolve_run, resolve_study
 from moec.compiler.scope import Place, Scope
 from moec.compiler.typed import RunSpec, StudySpec, TypedSpec
@@ -43,7 +42,6 @@ def _resolve_block(scope: Scope, parts: Parts, block: SpecBlock) -> RunSpec | St
     """The run or study that `block` is, None where it is neither or where something is wrong with it."""
     place = Place(block)
     if _is_common_part(scope.spec, block):
-        check_written(scope, place)
         return None
     match block.path:
         case "run":
@@ -56,7 +54,9 @@ def _resolve_block(scope: Scope, parts: Parts, block: SpecBlock) -> RunSpec | St
 
 
 def _is_common_part(spec: Spec, block: SpecBlock) -> bool:
-    """Whether the block is there to be extended: then it need not be whole."""
+    """Whether the block is there to be extended. Then it need not be whole; what is wrong with it shows in the
+    others.
+    """
     if (block.path, block.name) not in spec.extended:
         return False
     return block.path != "run" or "model" not in block.fields

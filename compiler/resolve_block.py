@@ -116,16 +116,6 @@ def has_effect(field: FieldInfo, found: Mapping[str, Value]) -> bool:
     return field.only_when is None or _holds(field.only_when, found)
 
 
-def check_written(scope: Scope, place: Place) -> None:
-    """Works out what is written at `place` and inside it, so that all that is wrong with it is told."""
-    for field in place.info.fields:
-        if place.written(field.name):
-            scope.value(place, field.name)
-    for block in place.info.blocks:
-        if place.inside(block.name).block:
-            check_written(scope, place.inside(block.name))
-
-
 def _text(value: Value) -> str:
     assert isinstance(value, (Text, Word)), value
     return value.value if isinstance(value, Text) else value.text

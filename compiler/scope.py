@@ -82,6 +82,18 @@ class Place:
         return self.block.fields.get(name) if self.block else None
 
 
+@dataclass(frozen=True, slots=True)
+class LetName:
+    """A `let` of a file."""
+
+    file: str
+    name: str
+
+
+Target = tuple[Place, str] | LetName | BlockName
+"""What a reference leads to: the field of a place, a `let`, or a whole block."""
+
+
 class Scope:
     """Works out values for one spec; `diagnostics` gathers all that is wrong with them."""
 
@@ -112,38 +124,30 @@ class Scope:
     def find(self, place: Place, file: str, reference: Reference, depth: int) -> Value | Error:
         """What `reference`, which stands at `place` in `file`, is worth."""
         target = self.target(place, file, reference)
-        if isinstance(target, Error):
-            return target
-        if isinstance(target, BlockName):
-            return target
-        if isinstance(target, str):
-            return self._let(target, reference, file, depth)
-        owner, name = target
-        return self._field(owner, name, reference, depth)
+        match target:
+            case LetName():
+                return self._let(target, reference, depth)
+            case (Place() as owner, str() as name):
+                return self._field(owner, name, reference, depth, place)
+            case _:
+                return target
 
-    def target(self, place: Place, file: str, reference: Reference) -> tuple[Place, str] | str | BlockName | Error:
-        """What `reference` leads to: a field, the name of a `let`, or a block."""
+    def target(self, place: Place, file: str, reference: Reference) -> Target | Error:
+        """What `reference` leads to."""
         first, rest = reference.parts[0], reference.parts[1:]
         for around in place.upwards():
             if around.info.block(first.text) or _leads_on(around.info.field(first.text), bool(rest)):
                 return self._within(around, reference.parts)
-        scope = self.spec.scopes.get(file)
-        if scope is None:
-            return Error((codes.unknown_name(reference.span, reference.dotted, ()),))
-        if first.text in scope.lets and not rest:
-            return first.text
-        if first.text in scope.uses and rest:
-            used = scope.uses[first.text]
-            return self._in_file(used, rest, reference) if used else Error()
-        return self._in_file(file, reference.parts, reference, place)
+        return self._at_top(file, reference, place)
 
     def words(self, place: Place, file: str, reference: Reference) -> tuple[str, ...]:
         """The words that the field behind `reference` may hold."""
-        target = self.target(place, file, reference)
-        if isinstance(target, tuple):
-            info = target[0].info.field(target[1])
-            return words_of(info.type) if info else ()
-        return ()
+        match self.target(place, file, reference):
+            case (Place() as owner, str() as name):
+                info = owner.info.field(name)
+                return words_of(info.type) if info else ()
+            case _:
+                return ()
 
     def environment(self, place: Place, file: str, info: FieldInfo | None = None) -> Environment:
         """What names stand for at `place` in `file`; with `info`, in the value of that field."""
@@ -213,15 +217,15 @@ class Scope:
         self.diagnostics += value.diagnostics
         return Error()
 
-    def _let(self, name: str, reference: Reference, file: str, depth: int) -> Value | Error:
-        key = ("let", file, name)
+    def _let(self, let: LetName, reference: Reference, depth: int) -> Value | Error:
+        key = ("let", let.file, let.name)
         if key in self._active:
             return self._circle(key, reference.span)
         if key not in self._known:
-            let = self.spec.scopes[file].lets[name]
-            top = Environment(lambda inner, deeper: self._find_at_top(file, inner, deeper))
+            written = self.spec.scopes[let.file].lets[let.name].value
+            top = Environment(lambda inner, deeper: self._find_at_top(let.file, inner, deeper))
             self._active.append(key)
-            self._known[key] = self._tell(evaluate(let.value, top, depth))
+            self._known[key] = self._tell(evaluate(written, top, depth))
             self._active.pop()
         value = self._known[key]
         assert value is not None
@@ -229,29 +233,36 @@ class Scope:
 
     def _find_at_top(self, file: str, reference: Reference, depth: int) -> Value | Error:
         """What `reference` stands for outside all blocks."""
-        scope = self.spec.scopes[file]
-        first, rest = reference.parts[0].text, reference.parts[1:]
-        if first in scope.lets and not rest:
-            return self._let(first, reference, file, depth)
-        used = scope.uses.get(first, file) if rest else file
-        if not used:
-            return Error()
-        target = self._in_file(used, rest if first in scope.uses and rest else reference.parts, reference)
-        if isinstance(target, tuple):
-            return self._field(*target, reference, depth)
-        if isinstance(target, str):
-            return self._let(target, reference, used, depth)
-        return target
+        target = self._at_top(file, reference)
+        match target:
+            case LetName():
+                return self._let(target, reference, depth)
+            case (Place() as owner, str() as name):
+                return self._field(owner, name, reference, depth)
+            case _:
+                return target
 
-    def _field(self, owner: Place, name: str, reference: Reference, depth: int) -> Value | Error:
+    def _field(
+        self, owner: Place, name: str, reference: Reference, depth: int, place: Place | None = None
+    ) -> Value | Error:
         key = (*owner.key, name)
         if key in self._active:
             return self._circle(key, reference.span)
         value = self.value(owner, name, depth)
-        if value is None:
-            info = owner.info.field(name)
-            return Error((codes.no_value(reference.span, reference.dotted, info.absent if info else ""),))
-        return value
+        if value is not None:
+            return value
+        info = owner.info.field(name)
+        if info and info.required and self._is_missed(owner, place):
+            return Error()
+        return Error((codes.no_value(reference.span, reference.dotted, info.absent if info else ""),))
+
+    def _is_missed(self, owner: Place, place: Place | None) -> bool:
+        """Whether it is told of the block that `place` is in, and `owner` too, that a required field is missing
+        there.
+        """
+        root = owner.root
+        is_whole = root.file == self.spec.file and (root.path, root.name) not in self.spec.extended
+        return is_whole and place is not None and place.root.name == root.name and place.root.path == root.path
 
     def _circle(self, key: tuple[str, ...], span: Span) -> Error:
         names = tuple(step[-1] for step in self._active[self._active.index(key) :])
@@ -286,24 +297,37 @@ class Scope:
         block = self.spec.block(named.file, named.kind, named.name) if isinstance(named, BlockName) else None
         return block or Error()
 
-    def _in_file(
-        self, file: str, parts: tuple[Name, ...], reference: Reference, place: Place | None = None
-    ) -> tuple[Place, str] | str | BlockName | Error:
-        """What `parts` lead to among the `let`s and blocks of `file`."""
-        scope, first = self.spec.scopes[file], parts[0]
+    def _at_top(self, file: str, reference: Reference, place: Place | None = None) -> Target | Error:
+        """What `reference`, at `place` or outside all blocks, leads to among the `let`s and blocks of `file` and its
+        imports.
+        """
+        scope = self.spec.scopes.get(file)
+        first, rest = reference.parts[0], reference.parts[1:]
+        if scope is None:
+            return Error((codes.unknown_name(reference.span, reference.dotted, ()),))
+        if first.text in scope.lets and not rest:
+            return LetName(file, first.text)
+        if first.text in scope.uses and rest:
+            used = scope.uses[first.text]
+            return self._in_file(used, rest) if used else Error()
         if first.text in ASSERT_NAMES:
             return Error((codes.plan_outside_assert(reference.span, reference.dotted),))
+        return self._in_file(file, reference.parts, place)
+
+    def _in_file(self, file: str, parts: tuple[Name, ...], place: Place | None = None) -> Target | Error:
+        """What `parts` lead to among the `let`s and blocks of `file`."""
+        scope, first = self.spec.scopes[file], parts[0]
+        if first.text in scope.lets and len(parts) == 1:
+            return LetName(file, first.text)
         named = scope.named(first.text)
         if len(named) > 1:
             places = tuple((block.path, block.span) for block in named)
             return Error((codes.ambiguous(first.span, first.text, places),))
-        if named and len(parts) == 1:
+        if not named:
+            return Error((codes.unknown_name(first.span, first.text, self._names(place, file)),))
+        if len(parts) == 1:
             return BlockName(named[0].path, first.text, file)
-        if named:
-            return self._within(Place(named[0]), parts[1:])
-        if place is None and first.text in scope.lets and len(parts) == 1:
-            return first.text
-        return Error((codes.unknown_name(first.span, first.text, self._names(place, file)),))
+        return self._within(Place(named[0]), parts[1:])
 
     def _names(self, place: Place | None, file: str) -> tuple[str, ...]:
         """All that a name at `place` could have meant."""

@@ -94,7 +94,7 @@ def write_number(amount: int | Fraction) -> str:
     places = max(twos, fives)
     if rest != 1 or places > 60:
         return f"{amount.numerator} / {amount.denominator}"
-    return _write_decimal(amount, places)
+    return _write_decimal(Fraction(amount), places)
 
 
 def write_float(amount: float) -> str:

@@ -163,8 +163,14 @@ def show_amount(amount: Exact) -> str:
     """
     if isinstance(amount, int) and abs(amount) < 10**20:
         return str(amount)
-    short = f"{float(amount):.6g}" if 1e-300 < abs(amount) < 1e300 else _scientific(Fraction(amount))
+    size = amount if amount >= 0 else -amount
+    short = f"{float(amount):.6g}" if MIN_FLOAT < size < MAX_FLOAT else _scientific(Fraction(amount))
     return short if Fraction(short) == amount else f"≈ {short}"
+
+
+MIN_FLOAT: Final = Fraction(1, 10**300)
+MAX_FLOAT: Final = 10**300
+"""Between these a float has all its digits. Source: IEEE 754 binary64, normal numbers from 2.2e-308 to 1.8e308."""
 
 
 def _scientific(amount: Fraction) -> str:
