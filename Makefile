@@ -12,7 +12,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STEPS  ?=
 RUNS   ?= runs
-PIP    := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP    := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check -qq
 PACKAGES := spec compiler cli
 TYPED  := build/typecheck
 
@@ -26,11 +26,13 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
-	$(PIP) install --constraint constraints.txt --editable .
+	@echo "installing moec and what it needs into $(VENV); this takes a minute or two"
+	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@echo "installing moec and its development tools into $(VENV); this takes a minute or two"
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 quickstart: $(VENV)/.installed

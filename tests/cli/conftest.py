@@ -59,18 +59,18 @@ Moec = Callable[..., Called]
 
 
 @pytest.fixture
-def moec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Moec:
+def moec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Moec:
     """Calls `moec` with its arguments; `stdin` is what it reads from standard input."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str, stdin: bytes = b"") -> Called:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsys.readouterr()
+        capfd.readouterr()
         try:
             status = main(arguments)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
-        printed = capsys.readouterr()
+        printed = capfd.readouterr()
         return Called(status, printed.out, printed.err)
 
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -84,8 +85,8 @@ def test_debugging_shows_the_traceback(moec, tiny, monkeypatch) -> None:
     assert "ZeroDivisionError: planted" in called.err
 
 
-def test_a_fault_is_told_where_no_file_can_be_written(moec, tiny, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+def test_a_fault_is_told_where_no_file_can_be_written(moec, tiny, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", _no_space)
     monkeypatch.setattr(plan_command, "read_plans", _broken)
     called = moec("plan", "tiny.moe")
     assert called.status == 70
@@ -128,3 +129,7 @@ def _broken(*_: object) -> None:
 
 def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

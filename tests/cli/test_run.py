@@ -121,7 +121,7 @@ def test_a_program_that_someone_changed_is_kept(moec, tiny, trained, compared) -
 
 
 @pytest.mark.slow
-def test_a_study_is_trained_and_reported_for_real(moec, tiny, capfd) -> None:
+def test_a_study_is_trained_and_reported_for_real(moec, tiny) -> None:
     assert moec("run", "tiny.moe").status == 0
     report = Path("runs/tiny/report.md").read_text(encoding="utf-8")
     assert "with_moe is" in report
