@@ -3,7 +3,7 @@
 #   make quickstart   train the dense model and its Mixture-of-Experts twin of examples/quickstart.moe, and compare them
 #   make test         lint, types, tests
 #   make slow         the tests that take minutes
-#   make clean        remove what the targets above made
+#   make clean        remove what the targets above made, except runs/
 #
 # Another interpreter or place:  make test PYTHON=python3.12 VENV=.venv-3.12
 
@@ -11,9 +11,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STEPS  ?=
-RUNS   ?= runs
+RUNS   ?=
 PIP    := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check -qq
-PACKAGES := spec compiler cli
+PACKAGES := $(wildcard spec compiler cli lsp)
 TYPED  := build/typecheck
 
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@ $(VENV)/.installed
 
 quickstart: $(VENV)/.installed
-	$(BIN)/moec run examples/quickstart.moe -o $(RUNS) $(if $(STEPS),--steps $(STEPS))
+	$(BIN)/moec run examples/quickstart.moe $(if $(RUNS),-o $(RUNS)) $(if $(STEPS),--steps $(STEPS))
 
 test: lint typecheck
 	$(BIN)/python -m pytest -n 2 -m "not slow"
@@ -55,7 +55,7 @@ format: $(VENV)/.installed-dev
 # mypy follows folders, not import hooks: it gets `moec` as a folder of links (docs/decisions/0001).
 typecheck: $(VENV)/.installed-dev
 	@mkdir -p $(TYPED)/moec
-	@for package in spec compiler runtime cli; do ln -sfn ../../../$$package $(TYPED)/moec/$$package; done
+	@for package in $(PACKAGES) runtime; do ln -sfn ../../../$$package $(TYPED)/moec/$$package; done
 	MYPYPATH=$(TYPED) $(BIN)/mypy $(PACKAGES:%=-p moec.%)
 
 clean:

@@ -51,7 +51,9 @@ class DtypeSpec:
 
 @dataclass(frozen=True, slots=True)
 class AttentionSpec:
-    """`window` is in tokens, None sees the whole past; `softcap` caps the scores, None does not; `bias` is on q, k, v and o."""
+    """`window` is in tokens, None sees the whole past; `softcap` caps the scores, None does not; `bias` is on
+    q, k, v and o.
+    """
 
     n_heads: int
     n_kv_heads: int
@@ -74,7 +76,7 @@ class FfnSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExpertsSpec:
-    """`d_ff` is the width of one expert. `capacity_factor` is per choice, None means dropless. `group_size` in tokens."""
+    """`d_ff` is the width of one expert. `capacity_factor` is per choice, None: dropless. `group_size` in tokens."""
 
     n_experts: int
     top_k: int
@@ -101,7 +103,7 @@ class ExpertsSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """`logits_softcap` None does not cap; `logits_z_loss` is the weight of mean(logsumexp(logits)^2) in the objective."""
+    """`logits_softcap` None does not cap; `logits_z_loss` weighs mean(logsumexp(logits)^2) in the objective."""
 
     name: str
     doc: str
@@ -168,7 +170,7 @@ class BudgetSpec:
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
-    """`tokens` per step over all devices; `micro` is the tokens of one micro-batch over all devices, `auto` = one micro-batch."""
+    """`tokens` of a step and `micro` of one micro-batch, both over all devices; `auto` = one micro-batch."""
 
     tokens: int
     micro: int | Auto
@@ -191,7 +193,7 @@ class OptimizerSpec:
 
 @dataclass(frozen=True, slots=True)
 class RematSpec:
-    """`save` and `offload` name activations (`moec explain remat.save`) that policy `names` keeps or moves to the host."""
+    """`save` and `offload` name activations (`moec explain remat.save`) that `names` keeps or moves to the host."""
 
     policy: Literal["none", "full", "save_dots", "names"]
     save: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What moec tells a user about a spec. Constructors, one per code, live in `spec/codes/`; printing in `spec/render/`."""
+"""What moec tells a user about a spec. Constructors live in `spec/codes/`, one per code; printing in `spec/render/`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("spec", "compiler", "runtime", "cli")
+ROOMS = ("spec", "compiler", "runtime", "cli", "lsp")
 FIELDS_TABLE = ROOT / "spec" / "fields"  # a table: it is as long as the language has fields
 STDLIB = sys.stdlib_module_names
 MAY_IMPORT = {
@@ -23,7 +23,8 @@ MAY_IMPORT = {
         *("jax", "jaxlib", "flax", "optax", "orbax", "numpy", "moec.runtime"),
         *("grain", "tokenizers", "sentencepiece", "pyarrow", "tensorboardX", "rich"),
     },
-    "cli": {"rich", "matplotlib", "moec.spec", "moec.compiler", "moec.cli", "moec.docs"},
+    "cli": {"rich", "matplotlib", "moec.spec", "moec.compiler", "moec.cli", "moec.lsp", "moec.docs"},
+    "lsp": {"pygls", "lsprotocol", "moec.spec", "moec.compiler", "moec.lsp"},
 }
 MAY_LOAD_AT_ONCE = {
     "runtime": {"jax", "jaxlib", "flax", "optax", "orbax", "numpy", "moec.runtime"},
