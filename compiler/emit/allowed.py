@@ -14,10 +14,10 @@ from moec.compiler.emit.holes import Code, code
 RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "moec.runtime.attention": {
         "KeyValues": (),
-        "attend": ("q", "k", "v", "batch", "cache", "kernel", "window", "softcap"),
-        "merge_heads": ("x", "w", "bias"),
-        "rope": ("x", "positions", "theta"),
-        "split_heads": ("x", "w", "bias"),
+        "attend": ("q_BSNH", "k_BSGH", "v_BSGH", "batch", "cache", "kernel", "window", "softcap"),
+        "merge_heads": ("x_BSNH", "w_NHD", "bias"),
+        "rope": ("x_BSNH", "positions_BS", "theta"),
+        "split_heads": ("x_BSD", "w_DNH", "bias"),
     },
     "moec.runtime.batch": {
         "Batch": (),
@@ -40,7 +40,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "moec.runtime.experts": {
         "apply_experts": (
-            "x",
+            "x_BSD",
             "routing",
             "w_gate",
             "w_up",
@@ -55,7 +55,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "grouped_matmul",
         ),
         "report_routing": ("routing", "dropped"),
-        "route": ("x", "w_router", "batch", "top_k", "score", "order", "renormalize", "scale", "bias"),
+        "route": ("x_BSD", "w_router", "batch", "top_k", "score", "order", "renormalize", "scale", "bias"),
     },
     "moec.runtime.feed_forward": {
         "geglu": ("gate", "up"),
@@ -72,7 +72,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "run_layers": ("blocks", "x_BSD", "batch", "caches", "remat", "save", "offload"),
         "scan_layers": ("periods", "x_BSD", "batch", "caches", "head", "remat", "save", "offload"),
     },
-    "moec.runtime.losses": {"cross_entropy": ("hidden", "w_DV", "batch", "chunk", "softcap", "dtype")},
+    "moec.runtime.losses": {"cross_entropy": ("hidden_BSD", "w_DV", "batch", "chunk", "softcap", "dtype")},
     "moec.runtime.main": {"main": ("program",)},
     "moec.runtime.mesh": {
         "MeshShape": ("hardware", "data", "fsdp", "expert", "seq", "model"),
@@ -80,8 +80,8 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "moec.runtime.norms": {"layer_norm": ("x", "scale", "bias", "eps"), "rms_norm": ("x", "scale", "eps")},
     "moec.runtime.optimizers": {
-        "decay_mask": (),
-        "matrix_dims": (),
+        "decay_mask": ("params",),
+        "matrix_dims": ("params",),
         "nudge_router_biases": ("model", "routers", "rate"),
     },
     "moec.runtime.program": {
@@ -104,7 +104,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "Training": ("steps", "seq_len", "micro_batches", "micro_sequences", "seed"),
     },
-    "moec.runtime.tables": {"embed": ("tokens", "w_VD", "dtype")},
+    "moec.runtime.tables": {"embed": ("tokens_BS", "w_VD", "dtype")},
 }
 """Module -> name -> its parameters in order, as far as programs use them; () for what is never called."""
 
