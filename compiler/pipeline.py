@@ -89,7 +89,7 @@ def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic,
     kernels, kernel_errors = choose_kernels(run, mesh, batch)
     tensors = declare_tensors(run, stack)
     parameters = count_parameters(tensors)
-    flops = count_flops(run, stack, routing, parameters)
+    flops = count_flops(run, stack, routing, kernels, parameters)
     activations = shard_activations(run, batch, routing, kernels)
     collectives = list_collectives(run, stack, mesh, batch, routing, tensors, activations)
     memory, memory_errors = estimate_memory(run, stack, mesh, batch, tensors, activations)

@@ -10,6 +10,11 @@ from moec.compiler.typed import Activation
 
 GATED: Final[frozenset[Activation]] = frozenset(("swiglu", "geglu"))
 
+ATTENTION_BLOCK: Final = 512
+"""Queries per block of the kernel `blockwise`; a sequence up to this long is one block, whose scores are kept.
+
+Source: moec.runtime.attention_kernels.BLOCK; a test holds the two together."""
+
 
 def matmul_flops(*dims: int) -> int:
     """One token times a matrix whose dims multiply to `dims`: 2 * weights.
@@ -27,6 +32,27 @@ def mean_visible_keys(seq_len: int, window: int | None) -> Fraction:
     """
     seen = min(seq_len, window) if window is not None else seq_len
     return seen - Fraction(seen * seen, 2 * seq_len)
+
+
+def mean_computed_keys(seq_len: int, window: int | None, kernel: str) -> Fraction:
+    """Keys per token that a kernel really multiplies with, masked ones included.
+
+    `reference` takes all S; `blockwise` takes, for each block of queries, the keys from the first that its window
+    leaves to the block's end; for fused kernels no more than what is seen is counted.
+    Source: moec.runtime.attention_kernels.
+    """
+    if kernel == "reference":
+        return Fraction(seq_len)
+    if kernel != "blockwise":
+        return mean_visible_keys(seq_len, window)
+    full, rest = divmod(seq_len, ATTENTION_BLOCK)
+    reach = seq_len if window is None else window - 1
+    # Block number i covers queries [i block, stop) and keys from max(0, i block - reach) to stop.
+    growing = min(full, reach // ATTENTION_BLOCK + 1)
+    pairs = ATTENTION_BLOCK * ATTENTION_BLOCK * growing * (growing + 1) // 2
+    pairs += (full - growing) * ATTENTION_BLOCK * (reach + ATTENTION_BLOCK)
+    pairs += rest * (rest + min(full * ATTENTION_BLOCK, reach))
+    return Fraction(pairs, seq_len)
 
 
 def attention_flops(visible_keys: Fraction, n_heads: int, d_head: int) -> Fraction:

@@ -13,19 +13,22 @@ from moec.compiler.formulas.flops import (
     attention_flops,
     matmul_flops,
     matrices_of,
+    mean_computed_keys,
     mean_visible_keys,
     onehot_dispatch_flops,
 )
-from moec.compiler.plan import FlopCounts, FlopRow, Number, ParameterCounts, RoutingPlan, StackPlan
+from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, Number, ParameterCounts, RoutingPlan, StackPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
 
 
-def count_flops(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, parameters: ParameterCounts) -> FlopCounts:
+def count_flops(
+    run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, kernels: KernelPlan, parameters: ParameterCounts
+) -> FlopCounts:
     """The table and its sums; training is three times forward, one for each operand's gradient more.
 
     Source: Kaplan et al., arXiv 2001.08361, section 2.1 (backward is twice forward).
     """
-    rows = tuple(flop_rows(run, stack, routing))
+    rows = tuple(flop_rows(run, stack, routing, kernels))
     ideal = sum((Fraction(row.ideal_flops_per_token) for row in rows), Fraction())
     executed = sum((Fraction(row.executed_flops_per_token) for row in rows), Fraction())
     again = recomputed_flops(run, rows)
@@ -46,12 +49,12 @@ def whole(value: Fraction) -> Number:
     return int(value) if value.denominator == 1 else value
 
 
-def flop_rows(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None) -> Iterator[FlopRow]:
+def flop_rows(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, kernels: KernelPlan) -> Iterator[FlopRow]:
     """One row per operation, in the order of the forward pass."""
     model = run.model
     n_dense = sum(layer.kind == "dense" for layer in stack.layers)
     n_moe = len(stack.layers) - n_dense
-    yield from attention_rows(model)
+    yield from attention_rows(model, kernels)
     if model.ffn is not None and n_dense:
         yield ffn_row("ffn", n_dense, model.d_model, model.ffn)
     if model.experts is not None and routing is not None:
@@ -65,16 +68,17 @@ def row(operation: str, layers: int, each: Number, formula: str, executed: Numbe
     return FlopRow(operation, layers, ideal, ideal if executed is None else whole(layers * Fraction(executed)), formula)
 
 
-def attention_rows(model: ModelSpec) -> Iterator[FlopRow]:
+def attention_rows(model: ModelSpec, kernels: KernelPlan) -> Iterator[FlopRow]:
     """Projections, and scores with values over the keys that a token sees on average."""
     attention, d_model, layers = model.attention, model.d_model, model.n_layers
     n_heads, n_kv_heads, d_head = attention.n_heads, attention.n_kv_heads, attention.d_head
     yield row("attention q", layers, matmul_flops(d_model, n_heads, d_head), "2 * d_model * n_heads * d_head")
     key_value = matmul_flops(2, d_model, n_kv_heads, d_head)
     yield row("attention k, v", layers, key_value, "4 * d_model * n_kv_heads * d_head")
-    keys = mean_visible_keys(model.seq_len, attention.window)
-    scores = attention_flops(keys, n_heads, d_head)
-    yield row("attention scores, values", layers, scores, "4 * mean_visible_keys * n_heads * d_head")
+    scores = attention_flops(mean_visible_keys(model.seq_len, attention.window), n_heads, d_head)
+    keys = mean_computed_keys(model.seq_len, attention.window, kernels.attention)
+    executed = attention_flops(keys, n_heads, d_head)
+    yield row("attention scores, values", layers, scores, "4 * mean_visible_keys * n_heads * d_head", executed)
     yield row("attention o", layers, matmul_flops(n_heads, d_head, d_model), "2 * n_heads * d_head * d_model")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from moec.compiler.formulas.memory import FLOAT32_BYTES, optimizer_elements
+from moec.compiler.formulas.memory import FLOAT32_BYTES, local_elements, optimizer_elements
 from moec.compiler.formulas.roofline import peak_flops_per_second
 from moec.compiler.passes.estimate_memory import kept_bytes, largest_temporary, tensor_bytes
 from moec.compiler.passes.explain_model import add_up
@@ -21,10 +21,15 @@ def explain_memory(plan: Plan) -> Iterator[Derivation]:
         by_role[tensor.role] = int(by_role.get(tensor.role, 0)) + tensor_bytes(tensor, axes)
     trained = [tensor for tensor in plan.tensors if tensor.trainable]
     yield memory_row("params", memory.params, add_up(by_role), by_role, "weights cut by their shardings", "mesh.axes")
-    one = sum(tensor_bytes(tensor, axes) for tensor in trained)
-    copies: Mapping[str, Number] = {"copies": memory.gradients // one, "trained_bytes": one}
-    why = "one per trained weight, and a sum over micro-batches where there are several"
-    yield memory_row("gradients", memory.gradients, "copies * trained_bytes", copies, why, "batch.micro")
+    one = sum(local_elements(tensor, axes) for tensor in trained)
+    copies: Mapping[str, Number] = {
+        "copies": memory.gradients // (FLOAT32_BYTES * one),
+        "trained": one,
+        "bytes_per_element": FLOAT32_BYTES,
+    }
+    why = "one float32 gradient per trained weight, and a sum over micro-batches where there are several"
+    formula = "copies * trained * bytes_per_element"
+    yield memory_row("gradients", memory.gradients, formula, copies, why, "batch.micro")
     kind = plan.run.optimizer.kind
     elements = sum(optimizer_elements(kind, tensor, axes) for tensor in trained)
     state: Mapping[str, Number] = {"elements": elements, "bytes_per_element": FLOAT32_BYTES}

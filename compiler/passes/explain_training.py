@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from moec.compiler.formulas.laws import LAWS
+from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
 from moec.compiler.passes.set_budget import (
     DECAY_SHARE,
     SECONDS_PER_HOUR,
@@ -43,6 +44,9 @@ def explain_batch(plan: Plan) -> Iterator[Derivation]:
     at = "batch.tokens"
     yield Derivation("batch_tokens", batch.tokens, "tokens", "tokens", {"tokens": batch.tokens}, "written", at)
     yield Derivation("sequences", batch.sequences, "sequences", "tokens // seq_len", tokens, WHOLE, at)
+    cut: Mapping[str, Number] = {"micro_tokens": batch.micro_sequences * seq_len, "seq_len": seq_len}
+    formula = "micro_tokens // seq_len"
+    yield Derivation("micro_sequences", batch.micro_sequences, "sequences", formula, cut, WHOLE, "batch.micro")
     micro: Mapping[str, Number] = {"sequences": batch.sequences, "micro_sequences": batch.micro_sequences}
     formula = "sequences // micro_sequences"
     yield Derivation("micro_batches", batch.micro_batches, "micro-batches", formula, micro, WHOLE, "batch.micro")
@@ -50,6 +54,15 @@ def explain_batch(plan: Plan) -> Iterator[Derivation]:
     inputs: Mapping[str, Number] = {"tokens": batch.tokens, **shares}
     formula = f"tokens // ({' * '.join(shares)})"
     yield Derivation("tokens_per_device", batch.tokens_per_device, "tokens", formula, inputs, WHOLE, at)
+
+
+def explain_chunk(plan: Plan) -> Iterator[Derivation]:
+    """The tokens of one chunk of the loss."""
+    chunk, sequences = plan.kernels.cross_entropy_chunk, plan.batch.micro_sequences
+    inputs: Mapping[str, Number] = {"micro_sequences": sequences, "positions": chunk // sequences}
+    source = f"seq_len halved until a device's float32 logits are within {LOGITS_CHUNK_BYTES // 2**20} MiB"
+    formula = "micro_sequences * positions"
+    yield Derivation("cross_entropy_chunk", chunk, "tokens", formula, inputs, source, "model.vocab_size")
 
 
 def explain_routing(plan: Plan) -> Iterator[Derivation]:

@@ -7,6 +7,7 @@ from moec.compiler.passes.explain_model import explain_flops, explain_parameters
 from moec.compiler.passes.explain_training import (
     explain_batch,
     explain_budget,
+    explain_chunk,
     explain_losses,
     explain_mesh,
     explain_routing,
@@ -19,6 +20,7 @@ EXPLANATIONS = (
     explain_flops,
     explain_mesh,
     explain_batch,
+    explain_chunk,
     explain_routing,
     explain_losses,
     explain_budget,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from moec.compiler.formulas.flops import GATED
+from moec.compiler.formulas.flops import ATTENTION_BLOCK, GATED
 from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import ActivationPlan, BatchPlan, DimSpec, KernelPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, RunSpec
@@ -30,10 +30,9 @@ AXES_OF_DIM: Final[Mapping[str, DimSpec]] = {
     "H": (),
     "F": ("model",),
     "E": ("expert",),
-    "C": (),
     "V": ("model",),
 }
-"""What cuts a dim of an activation. R is the routing groups once their tokens lie with the experts."""
+"""What cuts a dim of an activation. R is the slots of one expert in all groups, where they lie with the experts."""
 
 
 def shard_activations(
@@ -45,8 +44,8 @@ def shard_activations(
     compute = model.dtype.compute
     attention = ("q_BSNH", "k_BSGH", "v_BSGH", "mixed_BSNH", "attention_out_BSD")
     plans = [sizes.activation(name, compute) for name in ("residual_BSD", *attention)]
-    if kernels.attention == "reference":
-        plans.append(sizes.scores())
+    if kernels.attention in ("reference", "blockwise"):
+        plans.append(sizes.weights(kernels))
     if model.ffn is not None:
         plans += feed_forward(sizes, "ffn", "BSF", model.ffn, compute)
         plans.append(sizes.activation("ffn_out_BSD", compute))
@@ -78,8 +77,7 @@ class Sizes:
             "H": attention.d_head,
             "F": model.ffn.d_ff if model.ffn else 0,
             "E": experts.n_experts if experts else 0,
-            "R": routing.groups if routing else 0,
-            "C": (routing.capacity or 0) if routing else 0,
+            "R": routing.groups * (routing.capacity or 0) if routing else 0,
             "V": model.vocab_size,
         }
         return sizes[dim]
@@ -90,9 +88,11 @@ class Sizes:
         shape = tuple(lengths.get(dim, 0) or self.size(dim) for dim in dims)
         return ActivationPlan(name, dims, shape, tuple(AXES_OF_DIM[dim] for dim in dims), dtype)
 
-    def scores(self) -> ActivationPlan:
-        """The full square of attention weights, which only the reference kernel makes; keys are gathered over `seq`."""
-        shape = (self.size("B"), self.size("N"), self.size("S"), self.size("S"))
+    def weights(self, kernels: KernelPlan) -> ActivationPlan:
+        """The attention weights that a kernel makes at a time: the full square, or the queries of one block."""
+        seq_len = self.size("S")
+        queries = min(seq_len, ATTENTION_BLOCK) if kernels.attention == "blockwise" else seq_len
+        shape = (self.size("B"), self.size("N"), queries, seq_len)
         return ActivationPlan("weights_BNSS", tuple("BNSS"), shape, (BATCH_AXES, ("model",), ("seq",), ()), "float32")
 
 
@@ -109,7 +109,7 @@ def feed_forward(
 def expert_activations(
     sizes: Sizes, experts: ExpertsSpec, routing: RoutingPlan, dtype: str
 ) -> Iterator[ActivationPlan]:
-    """Router logits are whole over E on every device; slots are [R, E, C], choices without slots are T * top_k rows."""
+    """Router logits are whole over E on every device; slots are [E, R], choices without slots are T * top_k rows."""
     logits = sizes.activation("router_logits_TE", "float32")
     yield ActivationPlan(logits.name, logits.dims, logits.shape, (AXES_OF_DIM["T"], ()), logits.dtype)
     inside = routed_activations(sizes, experts, routing, dtype)
@@ -123,7 +123,7 @@ def routed_activations(
     sizes: Sizes, experts: ExpertsSpec, routing: RoutingPlan, dtype: str
 ) -> Iterator[ActivationPlan]:
     """What goes into the experts, through them and out; one row per slot, or per choice of a token."""
-    rows, lengths = "REC", {"F": experts.d_ff}
+    rows, lengths = "ER", {"F": experts.d_ff}
     if routing.capacity is None:
         rows, lengths["T"] = "T", sizes.size("T") * experts.top_k
     yield sizes.activation(f"expert_buffer_{rows}D", dtype, **lengths)

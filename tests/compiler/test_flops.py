@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
 
 from moec.compiler.formulas.capacity import onehot_overhead
-from moec.compiler.formulas.flops import mean_visible_keys
+from moec.compiler.formulas.flops import ATTENTION_BLOCK, mean_computed_keys, mean_visible_keys
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import FlopCounts
 from moec.compiler.typed import RunSpec
@@ -46,6 +47,26 @@ def test_the_window_formula_is_the_mean_of_the_visible_keys_up_to_half_a_key():
     seq_len, window = 256, 64
     counted = Fraction(sum(min(position, window) for position in range(1, seq_len + 1)), seq_len)
     assert abs(counted - mean_visible_keys(seq_len, window)) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(("seq_len", "window"), [(256, None), (512, 64), (2_048, None), (2_048, 700), (1_300, 300)])
+def test_blocks_compute_the_keys_that_counting_them_finds(seq_len, window):
+    pairs = 0
+    for start in range(0, seq_len, ATTENTION_BLOCK):
+        stop = min(start + ATTENTION_BLOCK, seq_len)
+        first = 0 if window is None else max(0, start - window + 1)
+        pairs += (stop - start) * (stop - first)
+    assert mean_computed_keys(seq_len, window, "blockwise") == Fraction(pairs, seq_len)
+
+
+def test_the_compiler_and_the_runtime_agree_on_the_block():
+    text = (Path(__file__).parents[2] / "runtime" / "attention_kernels.py").read_text(encoding="utf-8")
+    assert f"\nBLOCK = {ATTENTION_BLOCK}\n" in text
+
+
+def test_a_fused_kernel_is_charged_for_what_is_seen_only():
+    assert mean_computed_keys(4_096, None, "cudnn") == mean_visible_keys(4_096, None)
+    assert mean_computed_keys(4_096, None, "reference") == 4_096
 
 
 def test_training_is_three_times_forward():

@@ -66,8 +66,8 @@ def test_the_head_of_an_untied_model_is_cut_like_the_table():
         ("q", (BATCH, ("seq",), ("model",), ())),
         ("ffn_hidden", (BATCH, ("seq",), ("model",))),
         ("router_logits", ((*BATCH, "seq"), ())),
-        ("expert_buffer", (("data", "fsdp", "seq"), ("expert",), (), ("model",))),
-        ("expert_hidden", (("data", "fsdp", "seq"), ("expert",), (), ("model",))),
+        ("expert_buffer", (("expert",), ("data", "fsdp", "seq"), ("model",))),
+        ("expert_hidden", (("expert",), ("data", "fsdp", "seq"), ("model",))),
         ("logits", ((*BATCH, "seq"), ("model",))),
     ],
 )
