@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import jax
 
 from moec.runtime.failure import RunError
@@ -18,15 +20,15 @@ def platform_of(hardware: str) -> str:
 def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
     """Chooses the CPU, with as many virtual devices as the mesh needs from each process, for a mesh of CPUs.
 
-    Works until JAX uses a device for the first time; after that the devices are what they are.
+    Has no effect once JAX has used a device: then the devices are what they are, and `check_devices` has the last word.
     """
     if shape.hardware != "cpu":
         return
-    try:
+    wanted = shape.devices // processes
+    with contextlib.suppress(RuntimeError):
         jax.config.update("jax_platforms", "cpu")
-        jax.config.update("jax_num_cpu_devices", max(1, shape.devices // processes))
-    except RuntimeError:
-        return  # already in use: check_devices has the last word
+        if wanted > max(1, jax.config.jax_num_cpu_devices):
+            jax.config.update("jax_num_cpu_devices", wanted)
 
 
 def check_devices(shape: MeshShape) -> None:

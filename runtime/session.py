@@ -56,6 +56,7 @@ class Session:
     """Takes the steps from `start` (None: from the beginning) to `steps`, in total, and evaluates at the end."""
 
     def __init__(self, program: Program, desk: Desk, start: Position | None, steps: int) -> None:
+        self._began = time.perf_counter()
         self._program, self._desk, self._steps = program, desk, steps
         self._data = data_of(program)
         self._layout = lay_out(program, make_mesh(program.mesh))
@@ -106,12 +107,17 @@ class Session:
                 stops = self._desk.interrupt.stops_after(step)
                 pauses = stops or self._pauses_after(step)
                 while len(waiting) > (0 if pauses else 1):
-                    self._recorder.record(*waiting.popleft())
+                    self._record(*waiting.popleft())
                 if pauses:
                     self._pause(step, state, stops=stops)
                 if stops:
                     break
         return state, step
+
+    def _record(self, step: int, report: StepReport) -> None:
+        self._recorder.record(step, report)
+        if step == self._start.step + 1:
+            self._desk.progress.say(f"first step done {time.perf_counter() - self._began:.1f} s after the start")
 
     def _compiled_step(self) -> TrainStep:
         began = time.perf_counter()
