@@ -43,6 +43,12 @@ def override(
     return changed, diagnostics
 
 
+def run_names(files: LoadedFiles) -> tuple[str, ...]:
+    """The names of all runs that stand in the main file."""
+    blocks = (statement for statement in files.main_file.statements if isinstance(statement, Block))
+    return tuple(block.label.text for block in blocks if block.kind.text == "run" and block.label is not None)
+
+
 def _padded(option: str) -> str:
     """`option` as a field, each character of its value in its place: `run.seed=1` gives `seed    =1`."""
     path, equals, value = option.partition("=")

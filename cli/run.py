@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,12 +15,21 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from moec.compiler.plan import Plan
-    from moec.compiler.typed import StudySpec, TypedSpec
+    from moec.compiler.typed import RunSpec, StudySpec, TypedSpec
     from moec.spec.loader import LoadedFiles
+    from moec.spec.source import Sources
+
+
+class Training(NamedTuple):
+    """One training as it is asked for; `folder` lies below the output folder."""
+
+    title: str
+    folder: Path
+    run: RunSpec
 
 
 class Job(NamedTuple):
-    """One training: a plan, and the folder that it gets below the output folder."""
+    """One training as it is done: a plan, and the folder that gets the results."""
 
     title: str
     plan: Plan
@@ -54,10 +64,10 @@ def _positive(text: str) -> int:
 
 def _run(arguments: Namespace) -> int:
     out = Path(arguments.out) if arguments.out else Path("runs") / spec_name(arguments.spec)
-    files = read_files(arguments.spec)
+    files = _files(arguments)
     typed = resolve_files(files)
     study = _study(typed, arguments.run)
-    jobs = _jobs(arguments, files, typed, study, out)
+    jobs = _jobs(_trainings(typed, study, arguments.run), files.sources, out)
     _announce(arguments.run, study, jobs, out)
     for job in jobs:
         status = _train(job, arguments)
@@ -68,6 +78,19 @@ def _run(arguments: Namespace) -> int:
 
         write_study(study, tuple((job.title, job.folder) for job in jobs), out)
     return OK
+
+
+def _files(arguments: Namespace) -> LoadedFiles:
+    """The spec as read, with the fields of --set in the run that is asked for, or else in all runs."""
+    files = read_files(arguments.spec)
+    if not arguments.options:
+        return files
+    from moec.cli.overrides import override, run_names
+
+    names = run_names(files) if arguments.run is None else (arguments.run,)
+    files, diagnostics = override(files, tuple(arguments.options), names)
+    stop_on_errors(diagnostics, files.sources)
+    return files
 
 
 def spec_name(path: str) -> str:
@@ -88,34 +111,30 @@ def _study(typed: TypedSpec, run: str | None) -> StudySpec | None:
     return typed.studies[0]
 
 
-def _jobs(
-    arguments: Namespace, files: LoadedFiles, typed: TypedSpec, study: StudySpec | None, out: Path
-) -> tuple[Job, ...]:
-    """What to train, in order, everything planned before anything is trained."""
-    names = study.runs if study else tuple(run.name for run in choose_runs(typed, arguments.run))
-    jobs: list[Job] = []
-    for name in names:
-        for seed in (study.seeds if study else ()) or (None,):
-            options = (*arguments.options, *(() if seed is None else (f"run.seed={seed}",)))
-            plan = _plan(files, name, options)
-            title = name if seed is None else f"{name}, seed {seed}"
-            jobs.append(Job(title, plan, out / name if seed is None else out / name / f"seed-{seed}"))
-    return tuple(jobs)
+def _trainings(typed: TypedSpec, study: StudySpec | None, name: str | None) -> tuple[Training, ...]:
+    """What to train, in order. Failure: a run that has no data."""
+    if study is None:
+        runs = choose_runs(typed, name)
+    else:
+        runs = tuple(run for name in study.runs for run in choose_runs(typed, name))
+    for run in runs:
+        if run.data is None:
+            raise Failure(f"the run `{run.name}` has no data; it can be trained once it says `data = …`", DIAGNOSED)
+    if study is None or not study.seeds:
+        return tuple(Training(run.name, Path(run.name), run) for run in runs)
+    return tuple(
+        Training(f"{run.name}, seed {seed}", Path(run.name) / f"seed-{seed}", replace(run, seed=seed))
+        for run in runs
+        for seed in study.seeds
+    )
 
 
-def _plan(files: LoadedFiles, name: str, options: tuple[str, ...]) -> Plan:
-    if options:
-        from moec.cli.overrides import override
-
-        files, diagnostics = override(files, options, (name,))
-        stop_on_errors(diagnostics, files.sources)
-    (plan,) = make_plans(choose_runs(resolve_files(files), name), files.sources)
-    if plan.run.data is None:
-        raise Failure(
-            f"the run `{name}` has no data; it can be planned and compiled, and trained once it says `data = …`",
-            DIAGNOSED,
-        )
-    return plan
+def _jobs(trainings: tuple[Training, ...], sources: Sources, out: Path) -> tuple[Job, ...]:
+    """All plans, before anything is trained."""
+    plans = make_plans(tuple(training.run for training in trainings), sources)
+    return tuple(
+        Job(training.title, plan, out / training.folder) for training, plan in zip(trainings, plans, strict=True)
+    )
 
 
 def _announce(run: str | None, study: StudySpec | None, jobs: tuple[Job, ...], out: Path) -> None:

@@ -120,6 +120,16 @@ def test_a_program_that_someone_changed_is_kept(moec, tiny, trained, compared) -
     assert path.read_text(encoding="utf-8") != "mine"
 
 
+def test_a_warning_is_told_once(moec, tiny, trained, compared) -> None:
+    text = tiny.read_text(encoding="utf-8").replace("seq_len    = 64", "seq_len    = 1k")
+    tiny.write_text(
+        text.replace("tokens = 256", "tokens = 2000").replace("match = tokens", "match = tokens, seeds = [1, 2]")
+    )
+    called = moec("run", "tiny.moe", "--set", "run.optimizer.peak_lr=1e-3")
+    assert called.status == 0
+    assert called.err.count("`1k` is") == 1
+
+
 @pytest.mark.slow
 def test_a_study_is_trained_and_reported_for_real(moec, tiny) -> None:
     assert moec("run", "tiny.moe").status == 0
