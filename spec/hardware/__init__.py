@@ -11,8 +11,9 @@ from typing import Literal
 class Hardware:
     """One kind of chip. Rates are per device (what JAX counts), in units per second; 0 where there is no such thing.
 
-    `peak_flops_per_second` is by dtype (`bfloat16`, `float32`, `float8`), dense, marketing peak; `achievable` what a large
-    matmul really gets, where someone measured it. `topologies` are the chip shapes on offer, () where any count goes.
+    `peak_flops_per_second` is by dtype (`bfloat16`, `float32`, `float8`), dense, marketing peak; `achievable` what a
+    large matmul really gets, where someone measured it. `topologies` are the chip shapes on offer, () where any count
+    goes.
     """
 
     name: str
