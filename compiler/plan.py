@@ -92,8 +92,8 @@ class ParameterCounts:
 
 @dataclass(frozen=True, slots=True)
 class FlopRow:
-    """One operation of the forward pass: FLOPs for one token over all layers that have it; `executed` adds padding of
-    capacity slots and one-hot dispatch, `ideal` does not."""
+    """One operation of the forward pass: FLOPs for one token over all layers that have it; `executed` adds what the
+    kernels compute for nothing (empty slots, one-hot dispatch, masked attention), `ideal` does not."""
 
     operation: str
     layers: int

@@ -1,7 +1,7 @@
 """RunSpec, StackPlan, RoutingPlan -> FlopCounts: matmul FLOPs of one token, operation by operation.
 
-`ideal` is what the mathematics needs, `executed` adds empty slots and one-hot dispatch. Norms, softmax, activations,
-RoPE and the optimizer are left out: they are bound by memory.
+`ideal` is what the mathematics needs, `executed` adds empty slots, one-hot dispatch and masked attention. Norms,
+softmax, activations, RoPE and the optimizer are left out: they are bound by memory.
 """
 
 from __future__ import annotations
