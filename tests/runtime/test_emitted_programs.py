@@ -58,52 +58,64 @@ def moe(more: str) -> str:
 
 CAPACITY = "capacity_factor = 1.5"
 DROPLESS = "capacity_factor = dropless"
-OPTIONS = {
+SIGMOID = "score = sigmoid, order = score_then_topk, bias_update_rate = 0.01, scale = 2.5, bias = true"
+SCANNED = "layers { scan = true }"
+
+TOGETHER = {
     "dense": {},
-    "tied, capped and with a z-loss on logits": {
-        "model": "tie_embeddings = true, logits_softcap = 20, logits_z_loss = 1e-3"
+    "tied, every option of attention, geglu, lion": {
+        "model": "tie_embeddings = true, logits_softcap = 20, logits_z_loss = 1e-3",
+        "attention": "qk_norm = true, bias = true, window = 8, softcap = 20, rope_theta = 500",
+        "ffn": "activation = geglu, bias = true",
+        "optimizer": "kind = lion, schedule = constant, warmup_steps = 0, clip_norm = none",
     },
-    "attention with every option": {
-        "attention": "qk_norm = true, bias = true, window = 8, softcap = 20, rope_theta = 500"
-    },
-    "the reference kernel of attention": {"attention": "kernel = reference"},
-    "geglu with biases": {"ffn": "activation = geglu, bias = true"},
-    "gelu, layernorm, post": {
-        "ffn": "activation = gelu, norm = post",
+    "layernorm after, gelu, adafactor, remat of dots": {
         "model": "norm { kind = layernorm, placement = post }",
+        "ffn": "activation = gelu, norm = post",
+        "optimizer": "kind = adafactor, warmup_steps = 0",
+        "run": "remat { policy = save_dots }",
     },
-    "relu2, hybrid": {"ffn": "activation = relu2, norm = hybrid", "model": "norm { placement = hybrid }"},
-    "bfloat16 logits": {"model": "dtype { logits = bfloat16 }"},
-    "experts in slots": {"experts": moe(CAPACITY)},
+    "experts in slots, muon, stable then down, remat by name": {
+        "experts": moe(CAPACITY),
+        "optimizer": "kind = muon, schedule = warmup_stable_decay, warmup_steps = 2, decay_steps = 3",
+        "run": "remat { policy = names, save = [attention_out, expert_hidden] }",
+    },
+    "dropless experts, z-loss, bfloat16 logits, micro-batches": {
+        "experts": moe(f"{DROPLESS}, z_loss = 1e-3"),
+        "model": "dtype { logits = bfloat16 }",
+        "batch": "micro = 32",
+    },
+    "sigmoid and shared experts after dense layers, hybrid, scanned": {
+        "n_layers": "5",
+        "experts": moe(f"{CAPACITY}, {SIGMOID}, first_dense = 1, offset = 1, n_shared_experts = 2, activation = relu2"),
+        "model": "norm { placement = hybrid }",
+        "run": SCANNED,
+    },
+}
+"""Between them they have every option that changes the text of a program."""
+
+APART = {
+    "the reference kernel of attention": {"attention": "kernel = reference"},
+    "relu2": {"ffn": "activation = relu2"},
     "experts in one-hot slots": {"experts": moe(f"{CAPACITY}, dispatch = onehot, grouped_matmul = reference")},
-    "dropless experts": {"experts": moe(f"{DROPLESS}, z_loss = 1e-3")},
     "dropless experts by reference": {"experts": moe(f"{DROPLESS}, grouped_matmul = reference")},
-    "sigmoid experts with biases that move": {
-        "experts": moe(
-            f"{CAPACITY}, score = sigmoid, order = score_then_topk, bias_update_rate = 0.01, scale = 2.5, bias = true"
-        )
-    },
+    "sigmoid experts with biases that move": {"experts": moe(f"{CAPACITY}, {SIGMOID}")},
     "softmax of all, not renormalised": {
         "experts": moe(f"{CAPACITY}, order = score_then_topk, renormalize = false, activation = gelu")
     },
-    "shared experts after dense layers, scanned": {
-        "n_layers": "6",
-        "experts": moe(f"{CAPACITY}, first_dense = 2, offset = 1, n_shared_experts = 2, activation = relu2"),
-        "run": "layers { scan = true }",
-    },
-    "scan, full remat": {"n_layers": "4", "run": "layers { scan = true }\n  remat { policy = full }"},
-    "remat of dots": {"run": "remat { policy = save_dots }"},
-    "remat by name": {
+    "scan, full remat": {"n_layers": "4", "run": SCANNED + "\n  remat { policy = full }"},
+    "muon on scanned experts": {
+        "n_layers": "4",
         "experts": moe(CAPACITY),
-        "run": "remat { policy = names, save = [attention_out, expert_hidden] }",
+        "optimizer": "kind = muon",
+        "run": SCANNED,
     },
-    "micro-batches": {"batch": "micro = 32"},
-    "lion, constant": {"optimizer": "kind = lion, schedule = constant, warmup_steps = 0, clip_norm = none"},
-    "muon, stable then down": {
+    "adafactor on scanned experts": {
+        "n_layers": "4",
         "experts": moe(CAPACITY),
-        "optimizer": "kind = muon, schedule = warmup_stable_decay, warmup_steps = 2, decay_steps = 3",
+        "optimizer": "kind = adafactor",
+        "run": SCANNED,
     },
-    "adafactor, cosine without warm-up": {"optimizer": "kind = adafactor, warmup_steps = 0"},
 }
 
 
@@ -148,10 +160,20 @@ def n_params(params) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("options", TOGETHER)
 def test_a_program_with_these_options_takes_a_step(options, compile_text, tmp_path):
-    path = tmp_path / "program.py"
-    path.write_text(compile_text(BASE.format(**DEFAULTS | OPTIONS[options]))["r"].program)
+    check_step(TOGETHER[options], compile_text, tmp_path / "program.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", APART)
+def test_a_program_with_these_options_alone_takes_a_step(options, compile_text, tmp_path):
+    check_step(APART[options], compile_text, tmp_path / "program.py")
+
+
+def check_step(options, compile_text, path):
+    """One step: finite numbers, a sensible loss, a gradient for every weight, as many weights as the plan says."""
+    path.write_text(compile_text(BASE.format(**DEFAULTS | options))["r"].program)
     program = load_program(path)
     params, objective, gradients, updates = take_a_step(program, sequences=2, vocab_size=64)
     assert n_params(params) == program.expectations.params
