@@ -1,30 +1,34 @@
-"""`moec lsp`: the language server's place."""
+"""`moec lsp`: the language server, for editors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moec.cli.command import Command, Failure
+from moec.cli.command import OK, Command, Failure
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    del parser  # it takes none
+    parser.add_argument("--stdio", action="store_true", help="what it does in any case; some editors say it")
 
 
 def _run(arguments: Namespace) -> int:
-    raise Failure(
-        "the language server is not part of this version. Until it is, an editor can run "
-        "`moec check --format concise -` on every save"
-    )
+    try:
+        from moec.lsp.server import serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("pygls", "lsprotocol"):
+            raise
+        raise Failure('the language server needs the package pygls: pip install "moec[lsp]"') from None
+    serve()
+    return OK
 
 
 COMMAND = Command(
     "lsp",
-    "language server on stdio (not part of this version)",
-    ("moec lsp   # says what to use until it is there",),
+    "language server on standard input and output, for editors",
+    ("moec lsp   # editors start it; docs/editor.md says how",),
     _add_arguments,
     _run,
 )
