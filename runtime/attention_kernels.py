@@ -72,7 +72,7 @@ def cudnn(
 ) -> jax.Array:
     """cuDNN's fused attention. Segments are given to it as a mask [B, 1, S, S].
 
-    Errors: ValueError for another dtype than bfloat16 or float16, and with `softcap`.
+    Errors: ValueError for another dtype than bfloat16 or float16, and with `softcap`; RuntimeError where JAX finds no cuDNN.
     """
     if q_BSNH.dtype not in (jnp.bfloat16, jnp.float16):
         raise ValueError(
@@ -82,9 +82,14 @@ def cudnn(
         raise ValueError("kernel cudnn cannot cap scores; kernel blockwise can")
     own = segments_BS[:, None, :, None] == segments_BS[:, None, None, :]
     local = None if window is None else (window - 1, 0)
-    return jax.nn.dot_product_attention(
-        q_BSNH, k_BSGH, v_BSGH, mask=own, is_causal=True, local_window_size=local, implementation="cudnn"
-    )
+    try:
+        return jax.nn.dot_product_attention(
+            q_BSNH, k_BSGH, v_BSGH, mask=own, is_causal=True, local_window_size=local, implementation="cudnn"
+        )
+    except RuntimeError as error:
+        raise RuntimeError(
+            "kernel cudnn needs an NVIDIA GPU, or JAX's CUDA plugin to compile for one; kernel blockwise runs anywhere"
+        ) from error
 
 
 def _block(

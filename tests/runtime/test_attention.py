@@ -1,0 +1,150 @@
+"""The kernels of attention against numpy, and what tokens must not see."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from moec.runtime import attention_kernels
+from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
+from moec.runtime.batch import Batch
+
+SEQUENCES, LENGTH, HEADS, KV_HEADS, D_HEAD = 2, 12, 4, 2, 6
+VARIANTS = [(None, None), (3, None), (None, 2.0), (5, 1.0)]
+
+
+@pytest.fixture(params=["reference", "blockwise", "blocks of 5"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "blocks of 5":
+        monkeypatch.setattr(attention_kernels, "BLOCK", 5)
+        return "blockwise"
+    return request.param
+
+
+def heads(seed: int = 0, length: int = LENGTH) -> tuple[jax.Array, jax.Array, jax.Array]:
+    rng = np.random.default_rng(seed)
+    sizes = (HEADS, KV_HEADS, KV_HEADS)
+    q, k, v = (rng.normal(size=(SEQUENCES, length, size, D_HEAD)).astype(np.float32) for size in sizes)
+    return jnp.asarray(q), jnp.asarray(k), jnp.asarray(v)
+
+
+def by_loops(q, k, v, batch: Batch, window: int | None, softcap: float | None) -> np.ndarray:
+    q, k, v = (np.asarray(array, np.float64) for array in (q, k, v))
+    segments, positions = np.asarray(batch.segments_BS), np.asarray(batch.positions_BS)
+    mixed = np.zeros(q.shape)
+    for row, token, head in np.ndindex(q.shape[:3]):
+        reach = positions[row] - positions[row, token]
+        seen = (segments[row] == segments[row, token]) & (reach <= 0)
+        seen &= (np.arange(q.shape[1]) <= token) & (True if window is None else reach > -window)
+        scores = k[row, seen, head // (HEADS // KV_HEADS)] @ q[row, token, head] / math.sqrt(D_HEAD)
+        scores = scores if softcap is None else softcap * np.tanh(scores / softcap)
+        powers = np.exp(scores - scores.max())
+        mixed[row, token, head] = powers / powers.sum() @ v[row, seen, head // (HEADS // KV_HEADS)]
+    return mixed
+
+
+@pytest.mark.parametrize(("window", "softcap"), VARIANTS)
+def test_every_kernel_is_softmax_over_the_visible_past(batch_of, kernel, window, softcap) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+    mixed, cache = attend(*heads(), batch, None, kernel=kernel, window=window, softcap=softcap)
+    assert cache is None
+    real = np.asarray(batch.segments_BS) > 0
+    np.testing.assert_allclose(mixed[real], by_loops(*heads(), batch, window, softcap)[real], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_all_kernels_have_the_same_gradient(batch_of, kernel, window) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+    real = batch.segments_BS[..., None, None] > 0
+
+    def gradient(kernel: str):
+        def loss(q, k, v):
+            mixed, _ = attend(q, k, v, batch, None, kernel=kernel, window=window)
+            return jnp.sum(jnp.sin(mixed) * real)
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*heads())
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), gradient(kernel), gradient("reference")
+    )
+
+
+def test_tokens_see_neither_other_documents_nor_padding_nor_the_future(batch_of, kernel) -> None:
+    batch = batch_of(SEQUENCES, LENGTH, segments=3, padding=2)
+    q, k, v = heads()
+    mixed, _ = attend(q, k, v, batch, None, kernel=kernel)
+    for place in range(LENGTH):
+        changed, _ = attend(q, k.at[:, place].add(3.0), v.at[:, place].add(3.0), batch, None, kernel=kernel)
+        moved = np.abs(np.asarray(changed - mixed)).max(axis=(0, 2, 3)) > 0
+        same_document = np.asarray(batch.segments_BS[0] == batch.segments_BS[0, place])
+        np.testing.assert_array_equal(moved, same_document & (np.arange(LENGTH) >= place))
+
+
+@pytest.mark.parametrize(("window", "prompt"), [(None, 5), (3, 5), (3, 1)])
+def test_token_by_token_with_a_cache_is_the_whole_at_once(batch_of, window, prompt) -> None:
+    batch = batch_of(SEQUENCES, LENGTH, segments=1, padding=0)
+    q, k, v = heads()
+    whole, _ = attend(q, k, v, batch, None, kernel="reference", window=window)
+    cache = KeyValues.empty(SEQUENCES, LENGTH + 2, KV_HEADS, D_HEAD, jnp.float32)
+    pieces = []
+    for start, stop in [(0, prompt), *((at, at + 1) for at in range(prompt, LENGTH))]:
+        part = jax.tree.map(lambda array: array[:, start:stop], batch)  # noqa: B023
+        piece, cache = attend(
+            *(array[:, start:stop] for array in (q, k, v)), part, cache, kernel="blockwise", window=window
+        )
+        pieces.append(piece)
+    assert cache.filled == LENGTH
+    np.testing.assert_allclose(jnp.concatenate(pieces, axis=1), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_of_bfloat16_heads_are_added_up_in_float32(batch_of, kernel) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+    narrow = [array.astype(jnp.bfloat16) for array in heads()]
+    mixed, _ = attend(*narrow, batch, None, kernel=kernel)
+    assert mixed.dtype == jnp.bfloat16
+    real = np.asarray(batch.segments_BS) > 0
+    exact = by_loops(*narrow, batch, None, None)
+    np.testing.assert_allclose(np.asarray(mixed, np.float64)[real], exact[real], rtol=0.02, atol=0.02)
+
+
+def test_rotary_scores_depend_on_the_distance_alone() -> None:
+    q, k, _ = heads(length=1)
+    k = jnp.repeat(k, HEADS // KV_HEADS, axis=2)
+
+    def score(at_q: int, at_k: int) -> jax.Array:
+        turned_q = rope(q, jnp.full((SEQUENCES, 1), at_q), theta=100.0)
+        turned_k = rope(k, jnp.full((SEQUENCES, 1), at_k), theta=100.0)
+        return jnp.sum(turned_q * turned_k, axis=-1)
+
+    np.testing.assert_allclose(score(7, 3), score(104, 100), rtol=1e-3, atol=1e-4)
+    assert not np.allclose(score(7, 3), score(7, 4), rtol=1e-2)
+    np.testing.assert_array_equal(rope(q, jnp.zeros((SEQUENCES, 1)), theta=100.0), q)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_heads_are_split_and_merged_as_matmuls(biased: bool) -> None:
+    rng = np.random.default_rng(3)
+    x, w, bias = rng.normal(size=(2, 3, 5)), rng.normal(size=(5, HEADS, D_HEAD)), rng.normal(size=(HEADS, D_HEAD))
+    split = split_heads(*map(jnp.asarray, (x, w)), jnp.asarray(bias) if biased else None)
+    np.testing.assert_allclose(split, np.einsum("bsd,dnh->bsnh", x, w) + (bias if biased else 0), rtol=1e-3, atol=1e-5)
+    w_o, b_o = rng.normal(size=(HEADS, D_HEAD, 5)), rng.normal(size=5)
+    merged = merge_heads(split, jnp.asarray(w_o), jnp.asarray(b_o) if biased else None)
+    expected = np.einsum("bsnh,nhd->bsd", np.asarray(split), w_o) + (b_o if biased else 0)
+    np.testing.assert_allclose(merged, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_kernel_that_cannot_do_it_says_so(batch_of) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+    with pytest.raises(ValueError, match="there are reference, blockwise and cudnn"):
+        attend(*heads(), batch, None, kernel="flash")
+    with pytest.raises(ValueError, match="float32"):
+        attend(*heads(), batch, None, kernel="cudnn")
+    narrow = [array.astype(jnp.bfloat16) for array in heads()]
+    with pytest.raises(ValueError, match="cap"):
+        attend(*narrow, batch, None, kernel="cudnn", softcap=1.0)
+    with pytest.raises(RuntimeError, match="GPU"):
+        attend(*narrow, batch, None, kernel="cudnn")

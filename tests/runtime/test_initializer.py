@@ -1,0 +1,73 @@
+"""Weights: their numbers, and that neither mesh nor loop changes them."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from moec.runtime.initializer import Initializer, abstract_state, shardings
+from moec.runtime.mesh import make_mesh
+
+
+def test_a_normal_weight_has_its_standard_deviation_and_carries_what_it_was_made_with() -> None:
+    weight = Initializer(0).normal((64, 64), P("fsdp", "model"), std=0.5, dtype="bfloat16", decay=False)
+    values = np.asarray(weight[...], np.float32)
+    assert weight.dtype == "bfloat16"
+    assert abs(values.std() - 0.5) < 0.02
+    assert abs(values.mean()) < 0.03
+    assert weight.get_metadata("spec") == P("fsdp", "model")
+    assert weight.get_metadata("decay") is False
+
+
+def test_weights_differ_by_seed_layer_and_order_and_by_nothing_else() -> None:
+    def drawn(seed: int, layer: int, before: int) -> np.ndarray:
+        init = Initializer(seed).layer(layer)
+        for _ in range(before):
+            init.ones((3,), P(None))
+        return np.asarray(init.normal((5,), P(None), std=1.0)[...])
+
+    np.testing.assert_array_equal(drawn(0, 1, 1), drawn(0, 1, 1))
+    others = [drawn(1, 1, 1), drawn(0, 2, 1), drawn(0, 1, 0), drawn(0, 0, 1)]
+    assert all((drawn(0, 1, 1) != other).any() for other in others)
+
+
+def test_a_stack_has_the_numbers_of_the_unrolled_layers_and_a_leading_dim_that_is_whole(tiny_model) -> None:
+    unrolled, scanned = tiny_model()(Initializer(3)), tiny_model(scan=True)(Initializer(3))
+    np.testing.assert_array_equal(scanned.blocks[0].ffn.w_up[...], unrolled.blocks[0].ffn.w_up[...])
+    for repeat, place in np.ndindex(2, 2):
+        stacked = nnx.state(scanned.periods.blocks[place])
+        alone = nnx.state(unrolled.blocks[1 + 2 * repeat + place])
+        jax.tree.map(
+            lambda a, b, repeat=repeat: np.testing.assert_allclose(a[repeat], b, rtol=1e-6),
+            *(jax.tree.map(np.asarray, nnx.to_pure_dict(state)) for state in (stacked, alone)),
+        )
+    weight = scanned.periods.blocks[1].experts.w_up
+    assert weight.shape == (2, 8, 16, 16)
+    assert weight.get_metadata("spec") == P(None, "expert", "fsdp", "model")
+
+
+def test_the_abstract_model_has_every_weight_once_and_computes_nothing(tiny_model) -> None:
+    _, weights, other = abstract_state(tiny_model(scan=True), 0)
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves((weights, other)))
+    made = nnx.state(tiny_model(scan=True)(Initializer(0)), nnx.Param)
+    assert jax.tree.map(lambda leaf: leaf.shape, weights) == jax.tree.map(lambda leaf: leaf.shape, made)
+    assert [str(path[-1]) for path, _ in nnx.to_flat_state(other)] == ["router_bias"]
+
+
+def test_weights_made_on_a_mesh_are_those_made_on_one_device(tiny_model, shape_of) -> None:
+    model = tiny_model()
+    mesh = make_mesh(shape_of(fsdp=2, expert=2, model=2))
+    _, weights, _ = abstract_state(model, 0)
+
+    def make() -> nnx.State:
+        return nnx.state(model(Initializer(0)), nnx.Param)
+
+    with jax.set_mesh(mesh):
+        sharded = jax.jit(make, out_shardings=shardings(weights, mesh))()
+    alone = jax.jit(make)()
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), sharded, alone)
+    up = sharded["blocks"][2]["experts"]["w_up"][...]
+    assert up.sharding.spec == P("expert", "fsdp", "model")
+    assert up.addressable_shards[0].data.shape == (4, 8, 8)

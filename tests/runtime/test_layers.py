@@ -1,0 +1,97 @@
+"""Running blocks: loop or no loop, rematerialised or not, with or without caches, all the same."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from jax import numpy as jnp
+
+from moec.runtime.attention import KeyValues
+from moec.runtime.initializer import Initializer
+from moec.runtime.layers import remat_policy
+
+SEQUENCES, LENGTH = 2, 16
+
+
+def loss_and_gradient(model: nnx.Module, batch):
+    graph, params, other = nnx.split(model, nnx.Param, ...)
+
+    def loss(params):
+        objective = nnx.merge(graph, params, other).objective(batch)
+        return objective.loss, objective
+
+    (_, objective), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    return objective, gradient
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("remat", "save"),
+    [("full", ()), ("save_dots", ()), ("names", ("attention_out", "ffn_hidden", "expert_out"))],
+)
+@pytest.mark.parametrize("scan", [False, True])
+def test_rematerialisation_changes_no_number(tiny_model, batch_of, plain, remat, save, scan) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+    if scan not in plain:
+        plain[scan] = loss_and_gradient(tiny_model(scan=scan)(Initializer(0)), batch)
+    objective, gradient = loss_and_gradient(tiny_model(scan=scan, remat=remat, save=save)(Initializer(0)), batch)
+    kept_objective, kept_gradient = plain[scan]
+    np.testing.assert_allclose(objective.loss, kept_objective.loss, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradient, kept_gradient)
+
+
+def test_a_loop_over_periods_is_the_unrolled_model(tiny_model, batch_of, plain) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+    objectives = []
+    for scan in (False, True):
+        if scan not in plain:
+            plain[scan] = loss_and_gradient(tiny_model(scan=scan)(Initializer(0)), batch)
+        objectives.append(plain[scan][0])
+    unrolled, scanned = objectives
+    assert scanned.routers.load.shape == (2, 8)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), unrolled, scanned)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_decoding_token_by_token_gives_the_hidden_states_of_the_whole(tiny_model, batch_of, scan) -> None:
+    batch = dataclasses.replace(batch_of(SEQUENCES, 6, segments=1, padding=0), dropless=True)
+    graph, state = nnx.split(tiny_model(scan=scan)(Initializer(0)))
+    empty = KeyValues.empty(SEQUENCES, 8, 8, 4, jnp.float32)
+    two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), empty)
+    caches = (empty, two, two) if scan else (empty,) * 5
+
+    @jax.jit
+    def run(part, caches):
+        return nnx.merge(graph, state)(part, caches)
+
+    whole = run(batch, None).hidden_BSD
+    pieces = []
+    for start, stop in [(0, 3), (3, 4), (4, 5), (5, 6)]:
+        output = run(jax.tree.map(lambda array: array[:, start:stop], batch), caches)  # noqa: B023
+        caches = output.caches
+        pieces.append(output.hidden_BSD)
+    np.testing.assert_allclose(jnp.concatenate(pieces, axis=1), whole, rtol=1e-3, atol=1e-4)
+
+
+def test_a_policy_for_an_activation_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no activation is named ffn; there are attention_out, ffn_hidden"):
+        remat_policy("names", ("ffn",), ())
+
+
+def test_full_rematerialisation_keeps_less_than_none(tiny_model, batch_of) -> None:
+    batch = batch_of(SEQUENCES, LENGTH)
+
+    def kept_bytes(remat: str) -> int:
+        graph, params, other = nnx.split(tiny_model(layers=("dense",), remat=remat)(Initializer(0)), nnx.Param, ...)
+        _, pull_back = jax.vjp(lambda params: nnx.merge(graph, params, other).objective(batch).loss, params)
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(pull_back) if hasattr(leaf, "nbytes"))
+
+    assert kept_bytes("full") < 0.7 * kept_bytes("none")
