@@ -12,6 +12,7 @@ from moec.compiler.scope import Place, Scope
 from moec.compiler.typed import RunSpec, StudySpec, TypedSpec
 from moec.spec.blocks import Spec, SpecBlock
 from moec.spec.diagnostics import Diagnostic, in_order
+from moec.spec.first_mistakes import first_mistakes
 
 
 def resolve(spec: Spec) -> tuple[TypedSpec, tuple[Diagnostic, ...]]:
@@ -25,7 +26,7 @@ def resolve(spec: Spec) -> tuple[TypedSpec, tuple[Diagnostic, ...]]:
     found = [_resolve_block(scope, parts, block) for block in spec.main.blocks.values()]
     runs = tuple(one for one in found if isinstance(one, RunSpec))
     studies = tuple(one for one in found if isinstance(one, StudySpec))
-    return TypedSpec(spec.file, runs, studies), in_order(scope.diagnostics)
+    return TypedSpec(spec.file, runs, studies), first_mistakes(scope.diagnostics)
 
 
 def resolve_alone(spec: Spec, block: SpecBlock) -> tuple[RunSpec | StudySpec | None, tuple[Diagnostic, ...]]:

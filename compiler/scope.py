@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from moec.compiler.defaults import default_expression
 from moec.spec.blocks import Spec, SpecBlock, SpecField
@@ -18,6 +19,7 @@ from moec.spec.fields.convert import convert, decimal_warning
 from moec.spec.fields.info import BlockInfo, FieldInfo
 from moec.spec.fields.table import block_info
 from moec.spec.fields.types import BlockType, ListType, NumberType, words_of
+from moec.spec.limits import MAX_DIAGNOSTICS
 from moec.spec.near import nearest
 from moec.spec.source import Span
 from moec.spec.syntax import Broken, Expression, ListOf, Name, Reference
@@ -25,6 +27,10 @@ from moec.spec.values import BlockName, Error, Value, Word
 
 ASSERT_NAMES = ("plan", "hardware")
 """What only an `assert` can speak of."""
+
+
+_MOST_NAMES: Final = 1000
+"""So many names are looked through for what an unknown one meant. Assumption: no one wrote more by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class Scope:
         self.diagnostics: list[Diagnostic] = []
         self._known: dict[tuple[str, ...], Value | Error | None] = {}
         self._active: list[tuple[str, ...]] = []
+        self._unknown = 0
 
     def value(self, place: Place, name: str, depth: int = 0) -> Value | Error | None:
         """The value of the field `name` at `place`, its default where it is not written, None where it has none
@@ -160,6 +167,10 @@ class Scope:
 
         return Environment(find, words, words_of(info.type) if info else ())
 
+    def environment_at_top(self, file: str) -> Environment:
+        """What names stand for outside all blocks of `file`: in the value of a `let`."""
+        return Environment(lambda reference, depth: self._find_at_top(file, reference, depth))
+
     def lookup_block(self, file: str, reference: Reference, kind: str) -> BlockName | Error:
         """The block of `kind` that `reference` in `file` names: `dense`, or `base.dense` of a used file."""
         scope = self.spec.scopes[file]
@@ -169,6 +180,8 @@ class Scope:
             return Error()
         if owner is not None and self.spec.block(owner, kind, name):
             return BlockName(kind, name, owner)
+        if self._is_enough():
+            return Error()
         other = next(iter(self.spec.scopes[owner].named(name)), None) if owner else None
         if other:
             return Error((codes.wrong_kind_of_block(reference.span, kind, name, other.path, other.span),))
@@ -323,18 +336,27 @@ class Scope:
         if len(named) > 1:
             places = tuple((block.path, block.span) for block in named)
             return Error((codes.ambiguous(first.span, first.text, places),))
+        if not named and self._is_enough():
+            return Error()
         if not named:
             return Error((codes.unknown_name(first.span, first.text, self._names(place, file)),))
         if len(parts) == 1:
             return BlockName(named[0].path, first.text, file)
         return self._within(Place(named[0]), parts[1:])
 
+    def _is_enough(self) -> bool:
+        """Whether so many names were unknown that no one needs to hear of this one. Looking for what was meant takes
+        time.
+        """
+        self._unknown += 1
+        return self._unknown > MAX_DIAGNOSTICS
+
     def _names(self, place: Place | None, file: str) -> tuple[str, ...]:
         """All that a name at `place` could have meant."""
         scope = self.spec.scopes[file]
         fields = [field.name for around in (place.upwards() if place else ()) for field in around.info.fields]
         blocks = [name for _, name in scope.blocks]
-        return (*fields, *scope.lets, *blocks, *scope.uses)
+        return (*fields, *scope.lets, *blocks, *scope.uses)[:_MOST_NAMES]
 
 
 def _leads_on(field: FieldInfo | None, further: bool) -> bool:

@@ -7,6 +7,7 @@ from moec.spec.codes import names as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.fields.info import BlockInfo
 from moec.spec.fields.table import all_fields
+from moec.spec.limits import MAX_DIAGNOSTICS
 from moec.spec.near import nearest
 from moec.spec.source import Span
 from moec.spec.syntax import Assert, Block, Broken, Field
@@ -19,6 +20,8 @@ def read_block(block: Block, info: BlockInfo, file: str) -> tuple[SpecBlock, tup
     """
     reader = _BlockReader(info, file)
     for item in block.items:
+        if len(reader.diagnostics) > MAX_DIAGNOSTICS:
+            break
         match item:
             case Field():
                 reader.read_field(item)

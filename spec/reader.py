@@ -11,8 +11,10 @@ from fractions import Fraction
 
 from moec.spec.blocks import BlockKey, FileScope, Spec, SpecBlock
 from moec.spec.codes import names as codes
-from moec.spec.diagnostics import Diagnostic, in_order
+from moec.spec.diagnostics import Diagnostic
 from moec.spec.fields.table import EDITION, KINDS, block_info
+from moec.spec.first_mistakes import first_mistakes
+from moec.spec.limits import MAX_BLOCKS, MAX_DIAGNOSTICS
 from moec.spec.loader import LoadedFiles
 from moec.spec.merge import merge
 from moec.spec.near import nearest
@@ -30,7 +32,7 @@ def read(loaded: LoadedFiles) -> tuple[Spec, tuple[Diagnostic, ...]]:
     """
     reader = _Reader(loaded)
     spec = reader.run()
-    return spec, in_order((*reader.diagnostics, *unused(loaded, spec)))
+    return spec, first_mistakes((*reader.diagnostics, *unused(loaded, spec)))
 
 
 class _Reader:
@@ -90,6 +92,10 @@ class _Reader:
             self.diagnostics.append(codes.unknown_edition(value.span, EDITION))
 
     def _read_top_block(self, file: str, block: Block) -> None:
+        if len(self.written) == MAX_BLOCKS:
+            self.diagnostics.append(codes.too_many_blocks(block.kind.span))
+        if len(self.written) >= MAX_BLOCKS or len(self.diagnostics) > MAX_DIAGNOSTICS:
+            return
         kind = block.kind.text
         info = block_info(kind) if kind in KINDS else None
         if info is None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from moec.spec.blocks import Spec
 from moec.spec.codes import names as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.expressions import references
+from moec.spec.limits import MAX_DIAGNOSTICS
 from moec.spec.loader import LoadedFiles
 from moec.spec.near import nearest
 from moec.spec.syntax import Assert, Block, Expression, Field, File, Let, Reference, Use
+
+_MOST_NAMES: Final = 1000
+"""Past so many names in a file no one looks for near misses. Assumption: no one wrote them by hand."""
 
 
 def unused(loaded: LoadedFiles, spec: Spec) -> Iterator[Diagnostic]:
@@ -33,7 +38,8 @@ def unused(loaded: LoadedFiles, spec: Spec) -> Iterator[Diagnostic]:
 def _with_near_misses(used: set[str], spec: Spec) -> frozenset[str]:
     """`used`, with what was probably meant by those names that are not there: one slip is told once."""
     named = {*spec.main.lets, *spec.main.uses, *(name for _, name in spec.main.blocks)}
-    meant = (nearest(name, named) for name in sorted(used - named))
+    unknown = sorted(used - named)[:MAX_DIAGNOSTICS]
+    meant = (nearest(name, named) for name in unknown) if len(named) <= _MOST_NAMES else ()
     return frozenset(used | {name for name in meant if name})
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from moec.spec.codes.info import CodeInfo
 from moec.spec.codes.types import listed
 from moec.spec.diagnostics import Diagnostic, Fix, Label
+from moec.spec.limits import MAX_BLOCKS
 from moec.spec.near import nearest
 from moec.spec.source import Span
 
@@ -37,6 +38,7 @@ CODES: Final = (
     CodeInfo("MOE2023", "error", "the plan is used outside an `assert`"),
     CodeInfo("MOE2024", "error", "a field stands where a block belongs, or a block where a field belongs"),
     CodeInfo("MOE2025", "error", "a field stands at the top of a file"),
+    CodeInfo("MOE2026", "error", "a spec has too many blocks"),
     CodeInfo("MOE2027", "error", "an `assert` stands where nothing can be asserted"),
 )
 
@@ -242,6 +244,12 @@ def field_not_block(span: Span, name: str, example: str) -> Diagnostic:
 def field_at_top(span: Span, name: str) -> Diagnostic:
     helps = (f"`let {name} = …` names a value; fields stand inside a block",)
     return Diagnostic("MOE2025", "error", f"the field `{name}` stands in no block", span, helps=helps)
+
+
+def too_many_blocks(span: Span) -> Diagnostic:
+    helps = ("split the spec into several, with a common file that they `use`",)
+    message = f"a spec has at most {MAX_BLOCKS} blocks, those of used files included"
+    return Diagnostic("MOE2026", "error", message, span, helps=helps)
 
 
 def assert_out_of_place(span: Span, kind: str) -> Diagnostic:

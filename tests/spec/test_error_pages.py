@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     **dict.fromkeys(("MOE0002", "MOE0003", "MOE0004", "MOE0005", "MOE0007", "MOE0009", "MOE0011"), "test_loader.py"),
     **dict.fromkeys(("MOE1034", "MOE1035", "MOE1036", "MOE1039"), "test_hostile_text.py"),
     "MOE1108": "test_yaml.py",
+    "MOE2026": "test_reader.py",
     "MOE7104": "../compiler/test_checks_of_hardware.py",
 }
 

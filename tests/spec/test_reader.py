@@ -141,8 +141,8 @@ def test_extending_nothing_or_in_a_circle_is_told() -> None:
 
 
 def test_a_long_line_of_blocks_that_extend_one_another_is_read_fast() -> None:
-    line = "\n".join(f"budget b{number} extends b{number + 1} {{ }}" for number in range(2000))
-    spec = spec_of(f"{line}\nbudget b2000 {{ tokens = 1M }}")
+    line = "\n".join(f"budget b{number} extends b{number + 1} {{ }}" for number in range(400))
+    spec = spec_of(f"{line}\nbudget b400 {{ tokens = 1M }}")
     assert fields(spec, "budget", "b0") == {"tokens": "1M"}
 
 
@@ -159,3 +159,20 @@ def test_a_file_without_runs_is_a_library_and_may_hold_what_it_likes() -> None:
 
 def test_a_study_cannot_assert() -> None:
     assert codes("study s { runs = [], match = tokens, assert 1 < 2 }") == ["MOE2027"]
+
+
+def test_too_many_blocks_are_told_once() -> None:
+    assert codes("\n".join(f"budget b{number} {{ tokens = 1M }}" for number in range(600))) == ["MOE2026"]
+
+
+def test_a_thousand_slips_are_told_up_to_a_limit() -> None:
+    found = codes("model a {\n" + "\n".join(f"  field_{number} = 1" for number in range(1000)) + "\n}")
+    assert found.count("MOE2002") == 100
+    assert "MOE1039" in found
+    assert len(found) == 101
+
+
+def test_a_thousand_doubts_do_not_hide_an_error() -> None:
+    found = codes("\n".join(f"let a{number} = 1" for number in range(1000)) + "\nmesh m { hardware_ = cpu }")
+    assert found.count("MOE2015") == 100
+    assert "MOE2002" in found
