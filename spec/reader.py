@@ -43,6 +43,7 @@ class _Reader:
         self.bases: dict[tuple[str, BlockKey], Reference] = {}
         self.merged: dict[tuple[str, BlockKey], SpecBlock] = {}
         self.uses: dict[str, dict[str, str]] = {}
+        self.blocks = 0
 
     def run(self) -> Spec:
         files = self.loaded.files
@@ -92,9 +93,10 @@ class _Reader:
             self.diagnostics.append(codes.unknown_edition(value.span, EDITION))
 
     def _read_top_block(self, file: str, block: Block) -> None:
-        if len(self.written) == MAX_BLOCKS:
+        self.blocks += 1
+        if self.blocks == MAX_BLOCKS + 1:
             self.diagnostics.append(codes.too_many_blocks(block.kind.span))
-        if len(self.written) >= MAX_BLOCKS or len(self.diagnostics) > MAX_DIAGNOSTICS:
+        if self.blocks > MAX_BLOCKS or len(self.diagnostics) > MAX_DIAGNOSTICS:
             return
         kind = block.kind.text
         info = block_info(kind) if kind in KINDS else None
