@@ -5,12 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 SIGNALLED = 128
+POLL_SECONDS = 0.1
 
 
 def execute(program: Path, arguments: tuple[str, ...]) -> int:
@@ -24,6 +29,61 @@ def execute(program: Path, arguments: tuple[str, ...]) -> int:
         children.append(child)
         status = child.wait()
     return status if status >= 0 else SIGNALLED - status
+
+
+def execute_all(
+    programs: tuple[tuple[Path, tuple[str, ...]], ...], jobs: int, tell: Callable[[int, str, str], None]
+) -> tuple[int, ...]:
+    """The exit statuses of several programs, each with its arguments, at most `jobs` of them at once.
+
+    `tell(index, out, err)` gets what a program printed when it has ended. Signals as in `execute`; after one no further
+    program is started.
+    """
+    waiting, running, statuses = list(enumerate(programs)), list[_Running](), dict[int, int]()
+    with _patient() as children:
+        while (waiting or running) and not any(status >= SIGNALLED for status in statuses.values()):
+            while waiting and len(running) < jobs:
+                index, (program, arguments) = waiting.pop(0)
+                running.append(_Running.start(index, program, arguments))
+                children.append(running[-1].child)
+            ended = [one for one in running if one.child.poll() is not None]
+            for one in ended:
+                running.remove(one)
+                statuses[one.index] = one.status()
+                tell(one.index, *one.printed())
+            time.sleep(0 if ended else POLL_SECONDS)
+        for one in running:
+            one.child.wait()
+            statuses[one.index] = one.status()
+    return tuple(statuses[index] for index in sorted(statuses))
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A program that runs with its output going to files."""
+
+    index: int
+    child: subprocess.Popen[bytes]
+    out: IO[bytes]
+    err: IO[bytes]
+
+    @classmethod
+    def start(cls, index: int, program: Path, arguments: tuple[str, ...]) -> _Running:
+        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (`printed` closes them)
+        child = subprocess.Popen((sys.executable, str(program), *arguments), stdout=out, stderr=err)
+        return cls(index, child, out, err)
+
+    def status(self) -> int:
+        code = self.child.returncode
+        return code if code >= 0 else SIGNALLED - code
+
+    def printed(self) -> tuple[str, str]:
+        texts = []
+        for file in (self.out, self.err):
+            file.seek(0)
+            texts.append(file.read().decode("utf-8", errors="replace"))
+            file.close()
+        return texts[0], texts[1]
 
 
 @contextmanager

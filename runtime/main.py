@@ -11,11 +11,6 @@ from moec.runtime.data.errors import DataError
 from moec.runtime.failure import RunError
 from moec.runtime.program import Program
 
-OTHER_HARDWARE = (
-    "the mesh of this program is {devices} x {hardware}, and this machine can compile only for what it has: "
-    "proving for chips that are not here comes with `moec prove`, which is not there yet"
-)
-
 
 def main(program: Program, arguments: Sequence[str] | None = None) -> None:
     """Runs the sub-command and ends the process with its exit code: 0, 1 the run failed, 2 it could not be started,
@@ -40,12 +35,7 @@ def command_line(program: Program) -> argparse.ArgumentParser:
     _add_train(commands, program)
     _add_eval(commands, program)
     _add_generate(commands)
-    prove = commands.add_parser(
-        "prove",
-        help="compile the training step without running it",
-        description="Compiles the training step for this machine from shapes alone; prints memory and collectives.",
-    )
-    prove.set_defaults(command=_prove)
+    _add_prove(commands)
     return parser
 
 
@@ -116,6 +106,30 @@ def _add_generate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.set_defaults(command=_generate)
 
 
+def _add_prove(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "prove",
+        help="compile the training step for chips that need not be here",
+        description="Compiles the training step with its target's own compiler from shapes alone, and holds memory, "
+        "FLOPs and collectives against the plan. Exit code 0: proven, 1: not, 2: it could not be tried.",
+    )
+    parser.add_argument(
+        "--target",
+        default="",
+        metavar="CHIP:SHAPE",
+        help="tpu_v5p:8x8x8, h100:8, cpu:8 … (default: the hardware of the program's mesh)",
+    )
+    parser.add_argument("--slices", type=_positive, default=1, metavar="N", help="of a TPU target (default: 1)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--save-hlo", type=Path, metavar="DIR", help="the folder that gets the compiler's text")
+    parser.add_argument(
+        "--timeout", type=_positive, default=3600, metavar="SECONDS", help="stop the compiler then (default: 3600)"
+    )
+    parser.add_argument("--compile-into", type=Path, help=argparse.SUPPRESS)
+    _add_directory(parser)
+    parser.set_defaults(command=_prove)
+
+
 def _add_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
@@ -177,17 +191,19 @@ def _generate(program: Program, options: argparse.Namespace) -> int:
 
 
 def _prove(program: Program, options: argparse.Namespace) -> int:
-    from moec.runtime.devices import check_devices, prepare_devices
-    from moec.runtime.prove import prove
+    from moec.runtime.proof.prove import ProofOptions, compile_here, prove_and_report
 
-    prepare_devices(program.mesh)
-    try:
-        check_devices(program.mesh)
-    except RunError as error:
-        names = {"devices": program.mesh.devices, "hardware": program.mesh.hardware}
-        raise RunError(OTHER_HARDWARE.format(**names)) from error
-    print(prove(program).describe())
-    return 0
+    chosen = ProofOptions(
+        target=options.target,
+        slices=options.slices,
+        format=options.format,
+        save_hlo=options.save_hlo,
+        timeout_seconds=options.timeout,
+        out=options.out,
+    )
+    if options.compile_into is not None:
+        return compile_here(program, chosen, options.compile_into)
+    return prove_and_report(program, chosen)
 
 
 def _start(program: Program, options: argparse.Namespace) -> None:

@@ -1,0 +1,48 @@
+"""The meaningful part of what a compiler says when it refuses a program."""
+
+from __future__ import annotations
+
+import re
+
+from moec.runtime.failure import RunError
+
+_OUT_OF_MEMORY = re.compile(r"Ran out of memory in memory space (\w+)[^\n]*?Used ([\d.]+\w) of ([\d.]+\w) \w+")
+_EXCEEDS = re.compile(r"[^\n]*\bexceeds available \w+[^\n]*")
+_LARGEST = re.compile(r"Size: ([\d.]+\w)\n\s*(?:Operator: op_name=\"([^\"]*)\")?[^\n]*\n\s*Shape: (\S+)", re.MULTILINE)
+MOST_ALLOCATIONS = 5
+
+
+def refusal(error: BaseException) -> str:
+    """What a person must know of an exception from the compiler."""
+    if isinstance(error, RunError):
+        return str(error)
+    text = str(error)
+    if "RESOURCE_EXHAUSTED" in text or "Ran out of memory" in text:
+        return out_of_memory(text)
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return f"the compiler refuses the program: {type(error).__name__}: {first.strip()[:500]}"
+
+
+def out_of_memory(text: str) -> str:
+    """The memory asked for and had, and the largest allocations with the operations that asked for them."""
+    found = _OUT_OF_MEMORY.search(text)
+    exceeds = _EXCEEDS.search(text)
+    if found:
+        head = f"does not fit: the compiler needs {found.group(2)} of {found.group(3)} {found.group(1)} per device"
+    else:
+        head = f"does not fit: {exceeds.group(0).strip() if exceeds else text.strip().splitlines()[0][:300]}"
+    largest = [
+        f"    {size} {shape.split('{')[0]}{f' for {name}' if name else ''}"
+        for size, name, shape in _LARGEST.findall(text)[:MOST_ALLOCATIONS]
+    ]
+    return "\n".join((head, *(["  the largest allocations:", *largest] if largest else [])))
+
+
+def noise_of(output: str) -> str:
+    """The last of what a process printed, without the lines that compilers print whatever happens."""
+    lines = [line for line in output.splitlines() if line.strip() and not _NOISE.match(line)]
+    return "\n".join(lines[-MOST_LINES:]) or "it printed nothing"
+
+
+_NOISE = re.compile(r"^(?:WARNING: All log messages|[IW]\d{4} |INFO:|\s*\*\*\*|TPU_)")
+MOST_LINES = 20

@@ -1,0 +1,57 @@
+"""Devices that are not there: what JAX compiles for in place of chips."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import jax
+from jax.experimental import topologies
+
+from moec.runtime.failure import RunError
+from moec.runtime.proof.targets import Target
+
+
+def devices_of(target: Target) -> list[jax.Device]:
+    """The devices of `target` in the compiler's order.
+
+    Errors: RunError (exit 2) where the compiler does not know the shape; RunError (exit 1) where it has another number
+    of devices.
+    """
+    if target.chip.platform == "cpu":
+        jax.config.update("jax_num_cpu_devices", target.devices)
+        return list(jax.devices("cpu"))
+    try:
+        devices = list(_description(target).devices)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise RunError(
+            f"the compiler of {target.chip.name} does not offer {target}: {_first_line(error)}", 2
+        ) from error
+    if len(devices) != target.devices:
+        raise RunError(f"{target} should have {target.devices} devices, and its compiler has {len(devices)}")
+    return devices
+
+
+def _description(target: Target) -> topologies.TopologyDescription:
+    chip = target.chip
+    if chip.platform == "gpu":
+        hosts = max(1, target.devices // chip.host_devices)
+        return topologies.get_topology_desc(
+            platform="cuda",
+            topology_name=chip.name,
+            target_config=device_description(chip.name),
+            topology=f"1x{hosts}x{target.devices // hosts}",
+        )
+    name = f"{chip.compiler_name}:{'x'.join(map(str, target.shape))}"
+    more = {"num_slices": target.slices} if target.slices > 1 else {}
+    if target.devices == 1:
+        more |= {"chips_per_host_bounds": (1,) * len(target.shape)}
+    return topologies.get_topology_desc(platform="tpu", topology_name=name, **more)
+
+
+def device_description(name: str) -> str:
+    """What XLA must know of an NVIDIA GPU that is not here: a GpuTargetConfigProto as text."""
+    return (resources.files("moec.runtime.proof") / "devices" / f"{name}.txtpb").read_text(encoding="utf-8")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
