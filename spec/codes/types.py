@@ -111,7 +111,7 @@ def decimal_suffix(span: Span, field: str, written: str, value: int, binary: str
     return Diagnostic(
         "MOE2111",
         "warning",
-        f"`{written}` is {value:,}; did you mean `{binary}`, {binary_value:,}?".replace(",", "_"),
+        f"`{written}` is {value}; did you mean `{binary}`, {binary_value}?",
         span,
         helps=(f"write `{field} = {value}` if {value} is meant",),
         fixes=(Fix(f"write `{binary}`", span, binary),),
