@@ -64,7 +64,7 @@ def _told(view: View) -> list[Diagnostic]:
     """What the newest check tells of this text."""
     if view.checked is None or view.checked.front is not view.front:
         return []
-    return [one for one in view.checked.diagnostics if view.front.real(one.span).file == view.name]
+    return [one for one in view.checked.diagnostics if one.span.file == view.name]
 
 
 def _touches(one: types.Range, other: types.Range) -> bool:

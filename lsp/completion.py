@@ -9,16 +9,17 @@ from itertools import islice
 
 from lsprotocol import types
 
-from moec.lsp.completion_names import names_behind, names_in_expression
+from moec.lsp.completion_names import lets, names_behind, names_in_expression
 from moec.lsp.cursor import Cursor, cursor_at
 from moec.lsp.describe import block_kind, describe_block, describe_field, describe_word
 from moec.lsp.offers import Offer, item_of
 from moec.lsp.snippets import Writer
 from moec.lsp.view import View, info_of
+from moec.lsp.walking import covers
 from moec.spec.blocks import SpecBlock
 from moec.spec.fields.info import BlockInfo, FieldInfo
 from moec.spec.fields.table import EDITION, TABLE, block_info
-from moec.spec.fields.types import BlockType, BooleanType, ListType, words_of
+from moec.spec.fields.types import BooleanType, ListType, NumberType, words_of
 from moec.spec.syntax import Block, Field, Reference
 
 _MOST_FILES = 500
@@ -106,9 +107,10 @@ def _around(view: View, cursor: Cursor, position: types.Position) -> _Around:
     known = info_of(blocks)
     if known is None or known.path != cursor.path:
         return _Around(frozenset(), frozenset(), {})
-    block: Block = blocks[-1]
-    written = {item.name.text for item in block.items if isinstance(item, Field)}
-    inner = {item.kind.text for item in block.items if isinstance(item, Block)}
+    block, address = blocks[-1], view.address(position)
+    others = [item for item in block.items if not (isinstance(item, Field) and covers(item.name.span, address))]
+    written = {item.name.text for item in others if isinstance(item, Field)}
+    inner = {item.kind.text for item in others if isinstance(item, Block)}
     words = {
         item.name.text: item.value.dotted
         for item in block.items
@@ -172,8 +174,7 @@ def _values(view: View, cursor: Cursor) -> Iterator[Offer]:
     for word in ("true", "false") if isinstance(item, BooleanType) and cursor.is_lone else ():
         detail = "default" if word == field.default else ""
         yield Offer(word, _Kind.Keyword, rank=0, detail=detail, doc=describe_field(field, cursor.path))
-    if not isinstance(item, BlockType):
-        yield from names_in_expression(view, cursor)
+    yield from names_in_expression(view, cursor) if isinstance(item, NumberType) else lets(view)
 
 
 def _blocks_of_kind(view: View, kind: str, cursor: Cursor) -> Iterator[Offer]:

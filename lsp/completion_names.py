@@ -26,8 +26,7 @@ def names_in_expression(view: View, cursor: Cursor) -> Iterator[Offer]:
         yield from names_behind(view, cursor)
         return
     scope = view.front.spec.main
-    for name in scope.lets:
-        yield Offer(name, _Kind.Variable, rank=2, detail="let", doc=scope.lets[name].doc)
+    yield from lets(view)
     yield from _fields_around(cursor)
     for kind, name in scope.blocks:
         yield Offer(name, _Kind.Struct, rank=4, detail=kind, doc=scope.blocks[kind, name].doc)
@@ -38,6 +37,12 @@ def names_in_expression(view: View, cursor: Cursor) -> Iterator[Offer]:
         yield Offer("hardware", _Kind.Module, rank=1, detail="the chip")
     for name, function in FUNCTIONS.items():
         yield Offer(name, _Kind.Function, rank=6, detail=function.usage, doc=describe_function(function))
+
+
+def lets(view: View) -> Iterator[Offer]:
+    """The `let`s of the file."""
+    for name, let in view.front.spec.main.lets.items():
+        yield Offer(name, _Kind.Variable, rank=2, detail="let", doc=let.doc)
 
 
 def names_behind(view: View, cursor: Cursor) -> Iterator[Offer]:

@@ -53,14 +53,16 @@ def describe_word(info: FieldInfo, word: str) -> str:
         fitted = f"fitted on {count(low)} to {count(high)} parameters"
         return f"**law `{word}`**\n\n- tokens = `{law.formula}`\n- {fitted}\n- {law.source}"
     sentences = [part for part in info.doc.split(". ") if f"`{word}`" in part]
-    return f"**`{info.name} = {word}`**\n\n{'. '.join(sentences) or info.doc}"
+    told = f"{'. '.join(sentences).removesuffix('.')}." if sentences else info.doc
+    return f"**`{info.name} = {word}`**\n\n{told}"
 
 
 def describe_hardware(name: str) -> str:
     """The chip called `name`."""
     chip = hardware(name)
-    rows = [f"- {dtype}: {rate(peak, 'FLOP/s')}" for dtype, peak in chip.peak_flops_per_second.items()]
-    rows.append(f"- memory: {size(chip.hbm_bytes)} at {rate(chip.hbm_bytes_per_second, 'B/s')}")
+    rows = [f"- {dtype}: {rate(peak, 'FLOP/s')}" for dtype, peak in chip.peak_flops_per_second.items() if peak]
+    if chip.hbm_bytes:
+        rows.append(f"- memory: {size(chip.hbm_bytes)} at {rate(chip.hbm_bytes_per_second, 'B/s')}")
     if chip.link_bytes_per_second:
         rows.append(f"- links: {chip.links} of {rate(chip.link_bytes_per_second, 'B/s')}")
     return "\n".join((f"**{chip.title}** (per device)", "", *rows, "", *(f"Source: {text}" for text in chip.sources)))

@@ -45,7 +45,7 @@ class Front:
 
     @property
     def is_certain(self) -> bool:
-        """Whether `moec check` would word all mistakes in the texts alike."""
+        """Whether `moec check` would read the texts alike."""
         return all(text.is_certain for text in self.texts.values())
 
     def real(self, span: Span) -> Span:
@@ -75,10 +75,6 @@ class Library:
         """Looks at the disk again."""
         self._fronts.clear()
 
-    def text(self, source: Source) -> Pieced:
-        """`source` in pieces."""
-        return self._stores.setdefault(source.name, PieceStore()).update(source)
-
     def close(self, name: str) -> None:
         """Forgets what the editor had of the file `name`; the disk counts again."""
         self._open.pop(name, None)
@@ -88,7 +84,7 @@ class Library:
     def front(self, main: str, *, certain: bool = False) -> tuple[Front | None, tuple[Diagnostic, ...]]:
         """The spec of the file `main`, with what is wrong with texts and names; None where it cannot be had.
 
-        With `certain`, mistakes in a text with unbalanced brackets are told as `moec check` does, which takes longer.
+        With `certain`, a text with unbalanced brackets is read as `moec check` reads it, which takes longer.
         """
         if (main, certain) not in self._fronts:
             self._fronts[main, certain] = self._read(main, certain)
@@ -106,8 +102,9 @@ class Library:
             return codes.file_too_large(where, name) if too_large else source
 
         def parse(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
-            text = texts[source.name] = self.text(source)
-            return text.file, text.certain_diagnostics if certain else text.diagnostics
+            store = self._stores.setdefault(source.name, PieceStore())
+            text = texts[source.name] = store.whole(source) if certain else store.update(source)
+            return text.file, text.diagnostics
 
         loaded, told = load_with(main, get, parse)
         if loaded is None:

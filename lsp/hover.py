@@ -111,7 +111,8 @@ def _of_expression(view: View, spot: Spot) -> tuple[str, Span] | None:
     value = worth_at(view, spot)
     if value is None:
         return None
-    return f"{_code(view, expression.span)}\n\n{describe_value(value)}", expression.span
+    text, written = describe_value(value), view.text.source.slice(view.front.real(expression.span))
+    return (f"```moe\n{written}\n```\n\n{text}", expression.span) if text != f"`= {written}`" else None
 
 
 def _of_reference(view: View, spot: Spot, reference: Reference) -> tuple[str, Span] | None:
@@ -193,7 +194,3 @@ def _of_block(view: View, target: Target) -> str:
         total, active = plan.parameters.total, plan.parameters.active
         numbers = f"{count(total)} parameters" + (f", {count(active)} active" if active != total else "")
     return "\n\n".join(part for part in (head, block.doc, numbers) if part)
-
-
-def _code(view: View, span: Span) -> str:
-    return f"```moe\n{view.text.source.slice(view.front.real(span))}\n```"

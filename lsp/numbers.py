@@ -73,8 +73,9 @@ def training(plan: Plan) -> str:
 
 
 def memory(plan: Plan) -> str:
-    """`3.10 GiB of 95.0 GiB per device`."""
-    return f"{size(plan.memory.total)} of {size(plan.memory.hbm)} per device"
+    """`3.10 GiB of 95.0 GiB per device`; without the latter where the catalogue does not know it."""
+    of_all = f" of {size(plan.memory.hbm)}" if plan.memory.hbm else ""
+    return f"{size(plan.memory.total)}{of_all} per device"
 
 
 # ---- between the lines ----

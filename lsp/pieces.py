@@ -5,8 +5,8 @@ it keeps wherever it moves in the file; the spans of its tree, and of every diag
 are in addresses. So what was worked out for a piece stays true, to the last span, while other pieces grow and shrink;
 `Pieced` turns addresses into places of the file as it is now.
 
-Recovery from brackets that lack their partner looks at the whole file. A piece alone may then word a mistake otherwise;
-`certain_diagnostics` takes the time to look at all of it.
+Recovery from brackets that lack their partner looks at the whole file, so the pieces of such a text are a guess, good
+enough while one types; `PieceStore.whole` takes the time to make one piece of all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from moec.lsp.moved import Mover, along
+from moec.lsp.moved import along
 from moec.lsp.walking import defined_name, references_in
 from moec.spec.braces import braces_match
 from moec.spec.diagnostics import Diagnostic
@@ -30,6 +30,11 @@ from moec.spec.syntax import File, Statement
 MAX_PIECES: Final = 4000
 """A file of more is one piece. Assumption: no one writes so many blocks, and a piece has a cost of its own."""
 
+MAX_MERGED: Final = 16
+"""How many pieces a bracket may reach over. Assumption: one that is open for longer lacks its partner."""
+
+_OPENERS: Final = frozenset(("LBRACE", "LBRACKET", "LPAREN"))
+_CLOSERS: Final = frozenset(("RBRACE", "RBRACKET", "RPAREN"))
 _BETWEEN: Final = re.compile(r"[ \t]*(?:#|///|\r|\n|\Z)")
 _GAP: Final = 2
 """Addresses between two pieces, so that the end of one is not the start of the next."""
@@ -61,11 +66,13 @@ class Piece:
         return frozenset(reference.parts[0].text for one in self.statements for reference in references_in(one))
 
     @cached_property
-    def is_balanced(self) -> bool:
-        """Whether each bracket has its partner."""
-        kinds = [token.type for token in self.lexed.tokens]
-        pairs = (("LBRACE", "RBRACE"), ("LBRACKET", "RBRACKET"), ("LPAREN", "RPAREN"))
-        return braces_match(self.lexed.tokens) and all(kinds.count(one) == kinds.count(two) for one, two in pairs)
+    def stands_alone(self) -> bool:
+        """Whether what follows in the file cannot change how it is read: each bracket has its partner, and no mistake
+        is at its end.
+        """
+        end = self.base + len(self.text.rstrip())
+        told_inside = all(one.span.end < end for one in self.diagnostics)
+        return told_inside and braces_match(self.lexed.tokens) and not open_brackets(self.lexed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +96,11 @@ class Pieced:
 
     @cached_property
     def is_certain(self) -> bool:
-        """Whether a look at the whole file would tell the same."""
+        """Whether the whole file as one piece would have the same tree and the same mistakes."""
         told = self.diagnostics
-        return not told or (len(told) <= MAX_SYNTAX_DIAGNOSTICS and all(piece.is_balanced for piece in self.pieces))
-
-    @cached_property
-    def certain_diagnostics(self) -> tuple[Diagnostic, ...]:
-        """What is wrong with the text, in addresses, as `moec check` tells it."""
-        if self.is_certain:
-            return self.diagnostics
-        mover = Mover(self._addressed)
-        return tuple(mover.diagnostic(one) for one in parse_source(self.source)[1])
+        if not told or len(self.pieces) == 1:
+            return True
+        return len(told) <= MAX_SYNTAX_DIAGNOSTICS and all(piece.stands_alone for piece in self.pieces)
 
     def address(self, offset: int) -> int:
         """The address of the place `offset` of the file; between two pieces, the end of the former."""
@@ -127,10 +128,6 @@ class Pieced:
     def _bases(self) -> list[tuple[int, int]]:
         return sorted((piece.base, index) for index, piece in enumerate(self.pieces))
 
-    def _addressed(self, span: Span) -> Span:
-        """`span`, which is in places of the file, in addresses."""
-        return Span(span.file, self.address(span.start), self.address(span.end))
-
 
 class PieceStore:
     """The pieces of one file from one version of its text to the next."""
@@ -139,6 +136,8 @@ class PieceStore:
         self._known: dict[str, list[Piece]] = {}
         self._next_base = 1
         self._latest: Pieced | None = None
+        self._whole: Pieced | None = None
+        self._open: dict[str, int] = {}
 
     def update(self, source: Source) -> Pieced:
         """`source` in pieces; those whose text was there before are the same as before."""
@@ -146,8 +145,17 @@ class PieceStore:
             self._latest = self._cut(source)
         return self._latest
 
+    def whole(self, source: Source) -> Pieced:
+        """`source` as one piece where its pieces are a guess, else as `update` gives it."""
+        pieced = self.update(source)
+        if pieced.is_certain:
+            return pieced
+        if self._whole is None or self._whole.source != source:
+            self._whole = Pieced(source, (self._parsed(source.name, source.text),), (0,))
+        return self._whole
+
     def _cut(self, source: Source) -> Pieced:
-        starts = _piece_starts(source)
+        starts = self._merged(source, _piece_starts(source))
         ends = (*starts[1:], len(source.text))
         used: dict[str, list[Piece]] = {}
         pieces = tuple(
@@ -155,6 +163,30 @@ class PieceStore:
         )
         self._known = used
         return Pieced(source, pieces, starts)
+
+    def _merged(self, source: Source, starts: tuple[int, ...]) -> tuple[int, ...]:
+        """`starts` without those inside brackets, where the brackets are closed before long."""
+        ends = (*starts[1:], len(source.text))
+        texts = [source.text[start:end] for start, end in zip(starts, ends, strict=True)]
+        self._open = {text: self._open_in(source.name, text) for text in texts}
+        kept, index = [], 0
+        while index < len(texts):
+            kept.append(starts[index])
+            index += self._reach([self._open[text] for text in texts[index : index + MAX_MERGED]])
+        return tuple(kept)
+
+    def _open_in(self, name: str, text: str) -> int:
+        known = self._open.get(text)
+        return open_brackets(lex(Source(name, text))) if known is None else known
+
+    def _reach(self, opened: list[int]) -> int:
+        """How many of the next pieces belong together, given the brackets that each leaves open."""
+        depth = 0
+        for count, more in enumerate(opened, start=1):
+            depth += more
+            if depth <= 0:
+                return count
+        return 1
 
     def _piece(self, name: str, text: str, used: dict[str, list[Piece]]) -> Piece:
         """The next piece with this `text` that is not in use yet, or a new one."""
@@ -171,6 +203,11 @@ class PieceStore:
         mover = along(base)
         statements = tuple(mover.statement(one) for one in file.statements)
         return Piece(text, base, statements, tuple(mover.diagnostic(one) for one in told), name)
+
+
+def open_brackets(lexed: Lexed) -> int:
+    """How many brackets and braces are opened and not closed, below 0 where more are closed than opened."""
+    return sum((token.type in _OPENERS) - (token.type in _CLOSERS) for token in lexed.tokens)
 
 
 def _piece_starts(source: Source) -> tuple[int, ...]:

@@ -56,6 +56,7 @@ class Document:
         self.name = name
         self.version = version
         self.checker = Checker()
+        self.settled_checker = Checker()
         self.checked: Checked | None = None
         self.task: asyncio.Task[None] | None = None
         self.settling: asyncio.Task[None] | None = None
@@ -106,6 +107,7 @@ class Session:
         self.library.forget()
         for document in self.documents.values():
             document.checker.forget()
+            document.settled_checker.forget()
             self._start(document)
 
     # ---- views ----
@@ -186,7 +188,8 @@ class Session:
             self._show(document, {document.name: plain})
             return None
         version = document.version
-        checked = await _in_steps(document.checker.check(front))
+        checker = document.settled_checker if certain else document.checker
+        checked = await _in_steps(checker.check(front))
         if version != document.version:
             return front
         document.checked = checked
