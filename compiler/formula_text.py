@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from moec.compiler.plan import Derivation, Plan
-from moec.compiler.units import exact
+from moec.compiler.units import exact, singular
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -34,4 +34,5 @@ def mentioned(plan: Plan, name: str) -> str:
         return ""
     worked = worked_out(row)
     equation = f"{worked} is " if worked else ""
-    return f"{name}: {equation}{exact(row.value)} {row.unit}".rstrip()
+    unit = singular(row.unit) if row.value == 1 else row.unit
+    return f"{name}: {equation}{exact(row.value)} {unit}".rstrip()

@@ -110,6 +110,13 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def singular(unit: str) -> str:
+    """A unit in the plural as it stands behind 1: `slots per expert` becomes `slot per expert`."""
+    first, space, rest = unit.partition(" ")
+    ending = "es" if first.endswith("ches") else "s"
+    return f"{first.removesuffix(ending)}{space}{rest}"
+
+
 def numbers_in_words(numbers: Sequence[int]) -> str:
     """A sorted list of numbers, short: `2`, `1 and 3`, `1 to 12`, `2, 4, ..., 12`, `1, 2 and 7`."""
     listed = [str(number) for number in numbers]

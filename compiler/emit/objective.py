@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moec.compiler.emit.blocks import layer_numbers
-from moec.compiler.emit.holes import Code, code, docstring, lines, literal
+from moec.compiler.emit.holes import Code, code, comment, docstring, lines, literal
 from moec.compiler.emit.layout import call, given
+from moec.compiler.formula_text import mentioned
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.units import exact, plural
@@ -88,14 +89,16 @@ def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
 def _prediction(plan: Plan) -> Code:
     model = plan.run.model
     arguments = [code("hidden_BSD"), code("model.head_DV()"), code("batch")]
-    positions = max(1, plan.kernels.cross_entropy_chunk // plan.batch.micro_sequences)
+    positions, why = max(1, plan.kernels.cross_entropy_chunk // plan.batch.micro_sequences), None
     if positions < model.seq_len:
         arguments.append(given("chunk", positions))
+        chunk = mentioned(plan, "cross_entropy_chunk")
+        why = comment(f"Logits of {positions:,} positions of every sequence at a time. {chunk}", 4)
     if model.logits_softcap is not None:
         arguments.append(given("softcap", model.logits_softcap))
     if model.dtype.logits != "float32":
         arguments.append(given("dtype", model.dtype.logits))
-    return call(code("prediction = cross_entropy"), *arguments, indent=4)
+    return lines(why, call(code("prediction = cross_entropy"), *arguments, indent=4))
 
 
 def after_step_function(plan: Plan, places: Places) -> Code | None:

@@ -9,7 +9,7 @@ from moec.compiler.formula_text import worked_out
 from moec.compiler.places import Places
 from moec.compiler.plan import Derivation, Plan
 from moec.compiler.report.document import Fact, Facts
-from moec.compiler.units import Number, count, duration, exact, flops, size
+from moec.compiler.units import Number, count, duration, exact, flops, singular, size
 
 _FROM_HERE_ON = 10_000
 """Counts from here on are also printed short."""
@@ -36,7 +36,7 @@ def value(number: Number | str, unit: str) -> str:
     if isinstance(number, str):
         return f"{number} {unit}".rstrip()
     short = _short(number, unit)
-    shown = f"{exact(number)} {unit}".rstrip()
+    shown = f"{exact(number)} {unit if number != 1 else singular(unit)}".rstrip()
     return f"{shown} ({short})" if short else shown
 
 

@@ -8,7 +8,14 @@ from moec.compiler.report.document import Paragraph, Section
 from moec.compiler.report.facts import facts
 from moec.compiler.units import count, exact, flops, plural
 
-_BATCH_FACTS = ("batch_tokens", "sequences", "micro_batches", "tokens_per_device")
+_BATCH_FACTS = (
+    "batch_tokens",
+    "sequences",
+    "micro_batches",
+    "micro_sequences",
+    "tokens_per_device",
+    "cross_entropy_chunk",
+)
 _BUDGET_FACTS = ("steps", "tokens", "tokens_per_param", "train_flops", "warmup_steps", "decay_steps")
 
 

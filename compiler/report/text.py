@@ -11,7 +11,7 @@ from moec.compiler.report.document import Bars, Facts, Part, Report, Section, Ta
 from moec.compiler.report.sections import report_of
 from moec.compiler.report.text_table import MARGIN, WIDTH, table_text
 
-_BAR = 30
+_SHORTEST_BAR, _LONGEST_BAR = 10, 30
 _VALUE_COLUMN = 36
 
 
@@ -68,7 +68,9 @@ def _facts(part: Facts) -> Iterator[str]:
 def _bars(part: Bars) -> Iterator[str]:
     labels = max(columns(bar.label) for bar in part.bars)
     values = max(columns(bar.value) for bar in part.bars)
+    notes = max(columns(bar.note) for bar in part.bars)
+    length = max(_SHORTEST_BAR, min(_LONGEST_BAR, WIDTH - len(MARGIN) - labels - values - notes - 6))
     for bar in part.bars:
-        filled = min(_BAR, max(1 if bar.share > 0 else 0, round(bar.share * _BAR)))
-        drawn = "#" * filled + "." * (_BAR - filled)
+        filled = min(length, max(1 if bar.share > 0 else 0, round(bar.share * length)))
+        drawn = "#" * filled + "." * (length - filled)
         yield f"{MARGIN}{bar.label.ljust(labels)}  {bar.value.rjust(values)}  {drawn}  {bar.note}"

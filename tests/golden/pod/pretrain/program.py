@@ -190,6 +190,8 @@ class Model(nnx.Module):
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.01 x balance loss; the last is the mean over 6 MoE layers (resolved.moe:45)."""
     hidden_BSD, _, routers = model(batch)
+    # Logits of 512 positions of every sequence at a time. cross_entropy_chunk: micro_sequences * positions = 1,024 *
+    # 512 is 524,288 tokens
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, chunk=512)
     return objective_of(
         {
