@@ -68,7 +68,7 @@ class Program:
     `after_step(model, routers)` changes non-trained state of the model (router biases) after each step, None where
     there is none. The objective's term for the prediction is called `cross_entropy`; the model has `head_DV()`.
 
-    `learning_rate` is the schedule that `optimizer` uses, for the metrics: of the number of steps already taken.
+    `learning_rate` gives the schedule that `optimizer` uses, for the metrics; None leaves it out of them.
     """
 
     name: str
@@ -83,4 +83,4 @@ class Program:
     checkpoints: Checkpoints
     evaluation: Evaluation
     expectations: Expectations
-    learning_rate: optax.Schedule | None = None
+    learning_rate: Callable[[], optax.Schedule] | None = None

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-import optax
 
 from moec.runtime.clock import TrainingClock
 from moec.runtime.failure import RunError
@@ -39,7 +38,7 @@ class Recorder:
         self._clock = clock
         self._steps = steps
         self._advice = advice
-        self._learning_rates = _table(program.learning_rate, steps)
+        self._learning_rates = _learning_rates(program, steps)
 
     def record(self, step: int, report: StepReport) -> None:
         """Waits for the step's end, then writes its metrics.
@@ -77,9 +76,9 @@ class Recorder:
         return Standing(step, self._steps, loss, step_seconds, tokens_per_second, mfu)
 
 
-def _table(schedule: optax.Schedule | None, steps: int) -> np.ndarray | None:
+def _learning_rates(program: Program, steps: int) -> np.ndarray | None:
     """The learning rate of each step, computed at once: asking the schedule step by step costs a millisecond each."""
-    if schedule is None:
+    if program.learning_rate is None:
         return None
-    rates = jax.vmap(schedule)(np.arange(steps))
+    rates = jax.vmap(program.learning_rate())(np.arange(steps))
     return np.broadcast_to(np.asarray(rates), (steps,))

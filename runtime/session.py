@@ -158,14 +158,15 @@ class Session:
             position = Position(self._program.identity, step, self._program.training.seed, self._clock.seconds)
             self._desk.checkpoints.save(position, state)
         if self._evaluates_after(step) and not stops:
-            self._evaluate(step, state)
+            held_out = self._evaluate(step, state)
+            if held_out is not None:
+                self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
         self._clock.restart()
 
     def _evaluate(self, step: int, state: TrainState) -> HeldOut | None:
         held_out = self._evaluator.held_out(state.weights, self._program.evaluation.tokens)
         if held_out is not None:
             self._desk.evaluations.write({"step": step, "eval_loss": held_out.loss, "seconds": self._clock.seconds})
-            self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
         return held_out
 
     def _finish(self, state: TrainState) -> None:

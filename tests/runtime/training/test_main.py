@@ -61,19 +61,6 @@ def test_the_wrong_machine_is_exit_code_two(tiny: Program, tmp_path: Path, capsy
     assert "8 x h100" in capsys.readouterr().err
 
 
-def test_proving_prints_memory_and_collectives(tiny: Program, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(tiny, ["prove"]) == 0
-    shown = capsys.readouterr().out
-    assert "the training step compiles for 1 x cpu" in shown
-    assert "collectives  none" in shown
-
-
-def test_proving_for_another_chip_says_what_is_not_there_yet(tiny: Program, capsys: pytest.CaptureFixture[str]) -> None:
-    elsewhere = replace(tiny, mesh=replace(tiny.mesh, hardware="tpu_v5p"))
-    assert run_command(elsewhere, ["prove"]) == 1
-    assert "not there yet" in capsys.readouterr().err
-
-
 def test_text_that_cannot_be_used_is_exit_code_one(
     tiny: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
+import optax.contrib
 import pytest
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec as P
@@ -15,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from moec.runtime.batch import Batch
 from moec.runtime.data.text import train_batches
 from moec.runtime.mesh import make_mesh
+from moec.runtime.optimizers import decay_mask, matrix_dims
 from moec.runtime.placement import batch_sharding, place, row_share
 from moec.runtime.program import Program
 from moec.runtime.state import TrainState, initial_state, lay_out, named_arrays
@@ -77,6 +80,25 @@ def test_what_adam_keeps_of_a_weight_is_sharded_like_it(axes: dict[str, int], on
     up = weights["blocks.0.experts.w_up"]
     assert up.sharding.spec == P("expert", "fsdp", "model")
     assert up.addressable_shards[0].data.size == up.size // 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: optax.adafactor(1e-2, min_dim_size_to_factor=8),
+        lambda: optax.lion(1e-3, mask=decay_mask),
+        lambda: optax.contrib.muon(1e-3, muon_weight_dimension_numbers=matrix_dims, weight_decay_mask=decay_mask),
+    ],
+    ids=["adafactor", "lion", "muon"],
+)
+def test_every_optimizer_takes_a_sharded_step(
+    optimizer: Callable[[], optax.GradientTransformation], on_mesh: Callable[..., Program]
+) -> None:
+    program = replace(on_mesh(fsdp=2, expert=2, model=2), optimizer=optimizer)
+    state, report = one_step(program, first_batch(program))
+    assert np.isfinite(report.loss)
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(state))
 
 
 def test_the_layout_is_that_of_the_state_which_is_made(on_mesh: Callable[..., Program]) -> None:

@@ -154,7 +154,7 @@ PROGRAM = Program(
     expectations=Expectations(
         params=37_216, active_params=28_000, train_flops_per_token=2.0e5, peak_flops_per_second=0.0
     ),
-    learning_rate=learning_rate(),
+    learning_rate=learning_rate,
 )
 
 if __name__ == "__main__":
