@@ -12,7 +12,7 @@ from moec.compiler.scope import Place, Scope
 from moec.compiler.typed import RunSpec, StudySpec, TypedSpec
 from moec.spec.blocks import Spec, SpecBlock
 from moec.spec.diagnostics import Diagnostic, in_order
-from moec.spec.first_mistakes import first_mistakes
+from moec.spec.first_mistakes import first_mistakes, without_followers
 
 
 def resolve(spec: Spec) -> tuple[TypedSpec, tuple[Diagnostic, ...]]:
@@ -26,7 +26,7 @@ def resolve(spec: Spec) -> tuple[TypedSpec, tuple[Diagnostic, ...]]:
     found = [_resolve_block(scope, parts, block) for block in spec.main.blocks.values()]
     runs = tuple(one for one in found if isinstance(one, RunSpec))
     studies = tuple(one for one in found if isinstance(one, StudySpec))
-    return TypedSpec(spec.file, runs, studies), first_mistakes(scope.diagnostics)
+    return TypedSpec(spec.file, runs, studies), first_mistakes(without_followers(scope.diagnostics, spec.broken))
 
 
 def resolve_alone(spec: Spec, block: SpecBlock) -> tuple[RunSpec | StudySpec | None, tuple[Diagnostic, ...]]:
@@ -36,7 +36,7 @@ def resolve_alone(spec: Spec, block: SpecBlock) -> tuple[RunSpec | StudySpec | N
     """
     scope = Scope(spec)
     found = _resolve_block(scope, Parts(), block)
-    return found, in_order(scope.diagnostics)
+    return found, in_order(without_followers(scope.diagnostics, spec.broken))
 
 
 def _resolve_block(scope: Scope, parts: Parts, block: SpecBlock) -> RunSpec | StudySpec | None:

@@ -19,12 +19,10 @@ from moec.compiler.typed import (
     OptimizerSpec,
     RunSpec,
 )
-from moec.spec.expressions import Environment
 from moec.spec.fields.budget import HOUR_SECONDS
 from moec.spec.fields.table import field_info
 from moec.spec.fields.types import words_of
 from moec.spec.hardware.catalogue import HARDWARE_NAMES
-from moec.spec.syntax import Reference
 from moec.spec.values import FLOPS, SECONDS, BlockName, Exact, Grid, Many, Quantity, Text, Truth, Value, Word
 
 _Plain = bool | int | float | Fraction | str
@@ -53,17 +51,10 @@ def run_values(run: RunSpec) -> Mapping[str, Value]:
     return {prefix + name: value for prefix, fields in parts.items() for name, value in fields.items()}
 
 
-def run_environment(run: RunSpec, others: Mapping[str, Value], unknown: Environment) -> Environment:
-    """What names stand for in an assert of `run`: its fields, and `others` (`plan.…`, `hardware.…`); `unknown` tells
-    of the rest.
-    """
-    known = {**run_values(run), **others}
-
-    def words(reference: Reference) -> tuple[str, ...]:
-        info = field_info(path_in_table(reference.dotted))
-        return words_of(info.type) if info else ()
-
-    return Environment(lambda reference, depth: known.get(reference.dotted) or unknown.find(reference, depth), words)
+def words_behind(path: str) -> tuple[str, ...]:
+    """The words that the field at `path` in a run may hold."""
+    info = field_info(path_in_table(path))
+    return words_of(info.type) if info else ()
 
 
 def path_in_table(path: str) -> str:

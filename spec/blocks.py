@@ -73,11 +73,14 @@ class FileScope:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The main file and all that it uses. `extended` are the blocks of the main file that others extend."""
+    """The main file and all that it uses. `extended` are the blocks of the main file that others extend; `broken`
+    says that something of the text could not be read.
+    """
 
     file: str
     scopes: Mapping[str, FileScope]
     extended: frozenset[BlockKey]
+    broken: bool = False
 
     @property
     def main(self) -> FileScope:

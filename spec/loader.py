@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from moec.spec.codes import files as codes
-from moec.spec.diagnostics import Diagnostic, in_order
+from moec.spec.diagnostics import Diagnostic, has_errors, in_order
 from moec.spec.disk import project_root, read_source
 from moec.spec.limits import MAX_FILE_BYTES, MAX_FILES, MAX_PROJECT_BYTES
 from moec.spec.source import Source, Span
@@ -35,13 +35,15 @@ _NO_FILES: Mapping[str, str] = MappingProxyType({})
 class LoadedFiles:
     """A spec with all that it uses. `imports` gives the name of the file that a `use` in a file leads to.
 
-    A `use` that leads nowhere, or back in a circle, has been told and is not in `imports`.
+    A `use` that leads nowhere, or back in a circle, has been told and is not in `imports`. `broken` says that something
+    of the text could not be read, so that names may be missing.
     """
 
     main: str
     files: Mapping[str, File]
     sources: Mapping[str, Source]
     imports: Mapping[tuple[str, str], str]
+    broken: bool = False
 
     @property
     def main_file(self) -> File:
@@ -123,7 +125,8 @@ class _Loader:
         while waiting:
             waiting += self._load_used(waiting.popleft())
         self._cut_cycles(main)
-        loaded = LoadedFiles(main, self.files, self.sources, self.imports)
+        broken = has_errors(self.diagnostics)
+        loaded = LoadedFiles(main, self.files, self.sources, self.imports, broken)
         return loaded, in_order(self.diagnostics)
 
     def _load(self, name: str, where: Span) -> bool:

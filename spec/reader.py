@@ -13,7 +13,7 @@ from moec.spec.blocks import BlockKey, FileScope, Spec, SpecBlock
 from moec.spec.codes import names as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.fields.table import EDITION, KINDS, block_info
-from moec.spec.first_mistakes import first_mistakes
+from moec.spec.first_mistakes import first_mistakes, without_followers
 from moec.spec.limits import MAX_BLOCKS, MAX_DIAGNOSTICS
 from moec.spec.loader import LoadedFiles
 from moec.spec.merge import merge
@@ -32,7 +32,8 @@ def read(loaded: LoadedFiles) -> tuple[Spec, tuple[Diagnostic, ...]]:
     """
     reader = _Reader(loaded)
     spec = reader.run()
-    return spec, first_mistakes((*reader.diagnostics, *unused(loaded, spec)))
+    told = (*reader.diagnostics, *unused(loaded, spec))
+    return spec, first_mistakes(without_followers(told, loaded.broken))
 
 
 class _Reader:
@@ -51,7 +52,7 @@ class _Reader:
         for file, key in list(self.written):
             self._merge(file, key)
         scopes = {name: FileScope(lets[name], self.uses[name], self._blocks_of(name)) for name in files}
-        return Spec(self.loaded.main, scopes, self._extended())
+        return Spec(self.loaded.main, scopes, self._extended(), self.loaded.broken)
 
     def _read_file(self, name: str, file: File) -> Mapping[str, Let]:
         """Reads the statements of one file; its lets."""
@@ -67,7 +68,7 @@ class _Reader:
                     uses[statement.alias.text] = self.loaded.imported(name, statement) or ""
                 case Block():
                     self._read_top_block(name, statement)
-                case Field() if statement.name.text != "edition":
+                case Field() if statement.name.text != "edition" and not isinstance(statement.value, Broken):
                     self.diagnostics.append(codes.field_at_top(statement.name.span, statement.name.text))
                     lets.setdefault(statement.name.text, Let(statement.name, statement.value, statement.span))
         return lets

@@ -60,7 +60,7 @@ def _find_resumption(machine: Machine, tokens: Sequence[Token], index: int, brac
     depth = brackets
     while True:
         kind = tokens[index].type
-        if depth == 0 and kind in _RESUMING:
+        if (depth == 0 or kind == END) and kind in _RESUMING:
             if machine.accepts("ERROR", kind):
                 return index
             if kind in _FINAL:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from moec.compiler.passes.run_values import run_values, words_behind
 from moec.compiler.plan import Derivation, Number
+from moec.compiler.run_values import run_values, words_behind
 from moec.compiler.typed import AssertSpec, RunSpec
 from moec.spec.codes import names as name_codes
 from moec.spec.codes import run as codes

@@ -332,3 +332,14 @@ def test_lists_do_not_multiply() -> None:
     before = time.process_time()
     assert set(codes(bomb + WHOLE.replace("n_layers = 2", "n_layers = len(n14)"))) == {"MOE2114"}
     assert time.process_time() - before < 1
+
+
+def test_what_could_not_be_read_is_not_missed_as_well() -> None:
+    text = EDITION + WHOLE.replace("attention { n_heads = 4 }", "attention { n_heads 4 }").replace(
+        "mesh laptop", "mesh ("
+    )
+    loaded, told = load_text("main.moe", text)
+    assert loaded is not None
+    spec, of_names = read(loaded)
+    assert len(told) >= 2
+    assert (of_names, resolve(spec)[1]) == ((), ())
