@@ -84,7 +84,7 @@ def apply_experts(
     two all-to-alls of slots, `onehot` the same with slots filled by matmuls with zeros and ones, `all_gather` by
     showing all tokens of the expert axis to each of its devices. `tiles` computes no empty slots (where none are
     exchanged); without a capacity `batched` and `reference` compute as many rows per expert as there are tokens.
-    Errors: ValueError for tokens on a device that are not whole groups.
+    Errors: ValueError where a group would span devices.
     """
     method = Method(activation, group_size, capacity, dispatch, grouped_matmul)
     if routing.dropless:
@@ -125,6 +125,9 @@ def _apply_locally(
 ) -> tuple[jax.Array, jax.Array]:
     """The share of one device: `x` has its part of the width, `weights` the experts of its place on the expert axis and
     its part of their width. Gives y like `x` and which choices were kept [b, s, K]."""
+    if method.capacity is not None and axis_size("seq") > 1 and x_bsd.shape[1] % method.group_size:
+        positions = x_bsd.shape[1]
+        raise ValueError(f"{positions} positions of a sequence on a device are not whole groups of {method.group_size}")
     x_td = x_bsd.reshape(-1, x_bsd.shape[-1])
     experts_tK = experts_bsK.reshape(x_td.shape[0], -1)
     weights_tK = weights_bsK.reshape(experts_tK.shape)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax
+import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from moec.runtime.failure import RunError
 
 AXES = ("data", "fsdp", "expert", "seq", "model")
 BATCH_AXES = ("data", "fsdp", "expert")
@@ -35,9 +40,40 @@ class MeshShape:
 
 def make_mesh(shape: MeshShape, devices: list[jax.Device] | None = None) -> Mesh:
     """The mesh over `devices`, by default the first of all the process sees; sharding is left to XLA (axis type
-    Auto)."""
+    Auto).
+
+    Axes lie along the links of a torus where their sizes allow it, else an axis is cut over several links. Over slices
+    of TPUs, which a slow network joins, the outermost axes go.
+    Errors: RunError (exit 2) where the slices do not divide the mesh.
+    """
     chosen = devices if devices is not None else jax.devices()[: shape.devices]
-    return jax.make_mesh(shape.sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=chosen)
+    slices = len({getattr(device, "slice_index", 0) for device in chosen})
+    if slices > 1:
+        between = _over_slices(shape.sizes, slices)
+        inside = tuple(size // part for size, part in zip(shape.sizes, between, strict=True))
+        placed = mesh_utils.create_hybrid_device_mesh(inside, between, chosen, allow_split_physical_axes=True)
+    else:
+        placed = _placed(shape.sizes, chosen)
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _placed(sizes: tuple[int, ...], devices: list[jax.Device]) -> np.ndarray:
+    try:
+        return mesh_utils.create_device_mesh(sizes, devices)
+    except NotImplementedError:  # no axis of the torus, nor several together, have an axis's size
+        return mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+
+
+def _over_slices(sizes: tuple[int, ...], slices: int) -> tuple[int, ...]:
+    """How much of each axis lies between slices: the outermost first, as much as divides it."""
+    between = []
+    left = slices
+    for size in sizes:
+        between.append(math.gcd(size, left))
+        left //= between[-1]
+    if left > 1:
+        raise RunError(f"{slices} slices cannot share the mesh axes {sizes} ({', '.join(AXES)}) evenly", 2)
+    return tuple(between)
 
 
 def is_sharded() -> bool:

@@ -1,4 +1,4 @@
-"""What a Mixture-of-Experts layer computes, as plain loops over tokens in numpy: slow, and the judge of the fast forms."""
+"""What a Mixture-of-Experts layer computes, as plain loops over tokens in numpy: slow, and judge of the fast forms."""
 
 from __future__ import annotations
 
@@ -45,16 +45,13 @@ def choose(
     every_E = _scores(logits_E, score)
     compared_E = (logits_E if order == "topk_then_score" else every_E) + (0 if bias_E is None else bias_E)
     chosen = sorted(range(len(logits_E)), key=lambda expert: -compared_E[expert])[:top_k]
-    if order == "topk_then_score":
-        weights = _scores(logits_E[chosen], score)
-    else:
-        weights = every_E[chosen]
+    weights = _scores(logits_E[chosen], score) if order == "topk_then_score" else every_E[chosen]
     total = weights.sum() if renormalize else 1.0
     return [Choice(expert, scale * float(weight) / total) for expert, weight in zip(chosen, weights, strict=True)]
 
 
 def keep(choices: list[list[Choice]], *, n_experts: int, group_size: int, capacity: int) -> list[list[Choice]]:
-    """The choices of all tokens that find a slot: in each group first choices before second ones, each in token order."""
+    """The choices that find a slot: in each group first choices before second ones, each in token order."""
     kept: list[list[Choice]] = [[] for _ in choices]
     for start in range(0, len(choices), group_size):
         free = [capacity] * n_experts

@@ -37,6 +37,7 @@ class Choices:
 
     layers: tuple[Literal["dense", "moe"], ...] = ("dense", "moe")
     scan: bool = False
+    repeats: int = 2
     capacity: int | None = 6
     dispatch: str = "sorted"
     grouped_matmul: str = "batched"
@@ -139,18 +140,20 @@ class Period(nnx.Module):
 
 
 class TinyModel(nnx.Module):
-    """A dense head block, then the period of `choices` twice, unrolled or scanned."""
+    """A head block of the period's first kind, then the period of `choices` some times, unrolled or scanned."""
 
     def __init__(self, init: Initializer, choices: Choices) -> None:
         self.choices = choices
         self.w_embed = init.normal((VOCAB, WIDTH), P("model", "fsdp"), std=1.0)
         n_period = len(choices.layers)
-        unrolled = (choices.layers[0],) if choices.scan else (choices.layers[0], *choices.layers, *choices.layers)
+        unrolled = (choices.layers[0], *(() if choices.scan else choices.layers * choices.repeats))
         self.blocks = nnx.List(
             [Block(init.layer(number), choices, kind) for number, kind in enumerate(unrolled, start=1)]
         )
         if choices.scan:
-            self.periods = init.stacked(lambda inner: Period(inner, choices), repeats=2, layers=n_period, first=2)
+            self.periods = init.stacked(
+                lambda inner: Period(inner, choices), repeats=choices.repeats, layers=n_period, first=2
+            )
         self.final_norm = init.ones((WIDTH,), P(None))
         self.w_head = init.normal((WIDTH, VOCAB), P("fsdp", "model"), std=0.25)
 
