@@ -10,7 +10,23 @@ import os
 import sys
 from collections.abc import Sequence
 
-from moec.cli import check, compile, convert, diff, doctor, expand, explain, fmt, init, lsp, plan, prove, run, schema
+from moec.cli import (
+    check,
+    compile,
+    convert,
+    diff,
+    doctor,
+    expand,
+    explain,
+    fmt,
+    init,
+    lsp,
+    plan,
+    playground,
+    prove,
+    run,
+    schema,
+)
 from moec.cli.command import BROKEN_PIPE, INTERRUPTED, MISUSED, OK, Command, Failure
 
 VERSION = "0.1.0"
@@ -28,6 +44,7 @@ COMMANDS: tuple[Command, ...] = (
     explain.COMMAND,
     schema.COMMAND,
     lsp.COMMAND,
+    playground.COMMAND,
     doctor.COMMAND,
 )
 
@@ -94,7 +111,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
 
 
 def _overview() -> str:
-    lines = (f"  {command.name:<9}{command.summary}" for command in COMMANDS)
+    lines = (f"  {command.name:<12}{command.summary}" for command in COMMANDS)
     return "\n".join(
         (
             "usage: moec COMMAND …",
