@@ -16,7 +16,7 @@ from moec.compiler.emit.layout import fits
 from moec.compiler.emit.mesh import mesh
 from moec.compiler.emit.model import model_class
 from moec.compiler.emit.objective import after_step_function, objective_function
-from moec.compiler.emit.optimizer import optimizer_function
+from moec.compiler.emit.optimizer import learning_rate_function, optimizer_function
 from moec.compiler.emit.program import program
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
@@ -43,6 +43,7 @@ def _parts(plan: Plan, places: Places, identity: str) -> tuple[Code | None, ...]
         model_class(plan, places),
         objective_function(plan, places),
         after_step_function(plan, places),
+        learning_rate_function(plan, places),
         optimizer_function(plan, places),
         program(plan, places, identity),
     )

@@ -1,4 +1,4 @@
-"""OptimizerSpec, BudgetPlan -> the function `optimizer`: a schedule and a chain of optax transformations."""
+"""OptimizerSpec, BudgetPlan -> the functions `learning_rate`, a schedule, and `optimizer`, a chain of optax."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ from moec.compiler.typed import OptimizerSpec
 from moec.compiler.units import exact, plural
 
 BODY_INDENT = 4
+RETURN_INDENT = BODY_INDENT + len("return ")
 OPTIMIZER_IN_WORDS = {"adamw": "AdamW", "adafactor": "Adafactor", "lion": "Lion", "muon": "Muon"}
+
+
+def learning_rate_function(plan: Plan, places: Places) -> Code:
+    """The schedule of the learning rate, of the number of steps already taken."""
+    return code(
+        """
+def learning_rate() -> optax.Schedule:
+    {doc}
+    return {schedule}
+""",
+        doc=docstring(places.cited(_describe_rate(plan), "optimizer.schedule")),
+        schedule=_schedule(plan),
+    )
 
 
 def optimizer_function(plan: Plan, places: Places) -> Code:
@@ -20,27 +34,29 @@ def optimizer_function(plan: Plan, places: Places) -> Code:
         """
 def optimizer() -> optax.GradientTransformation:
     {doc}
-    {schedule}
     return {chain}
 """,
-        doc=docstring(places.cited(_describe(plan), "optimizer")),
-        schedule=_schedule(plan),
+        doc=docstring(places.cited(_describe(spec), "optimizer")),
         chain=exploded(code("optax.chain"), *_clip(spec), *_update(spec)),
     )
 
 
-def _describe(plan: Plan) -> str:
-    spec, budget = plan.run.optimizer, plan.budget
+def _describe(spec: OptimizerSpec) -> str:
     clip = f" after clipping the global norm at {exact(spec.clip_norm)}" if spec.clip_norm is not None else ""
+    return f"{OPTIMIZER_IN_WORDS[spec.kind]}{clip}, weight decay {exact(spec.weight_decay)}."
+
+
+def _describe_rate(plan: Plan) -> str:
+    spec, budget = plan.run.optimizer, plan.budget
     peak, final = exact(spec.peak_lr), exact(_final_lr(spec))
     warmup = f" after {plural(budget.warmup_steps, 'warm-up step')}" if budget.warmup_steps else ""
     decay = plural(budget.decay_steps, "step")
     rates = {
-        "cosine": f"cosine schedule from {peak} to {final}{warmup}",
-        "warmup_stable_decay": f"learning rate {peak}{warmup}, down to {final} in the last {decay}",
-        "constant": f"learning rate {peak}{warmup}",
+        "cosine": f"A half cosine from {peak} to {final}{warmup}",
+        "warmup_stable_decay": f"Level at {peak}{warmup}, down to {final} in the last {decay}",
+        "constant": f"Level at {peak}{warmup}",
     }
-    return f"{OPTIMIZER_IN_WORDS[spec.kind]}{clip}; {rates[spec.schedule]}."
+    return f"{rates[spec.schedule]}."
 
 
 def _final_lr(spec: OptimizerSpec) -> float:
@@ -56,20 +72,20 @@ def _cosine(plan: Plan) -> Code:
     spec, budget = plan.run.optimizer, plan.budget
     if not budget.warmup_steps:
         return call(
-            code("schedule = optax.cosine_decay_schedule"),
+            code("optax.cosine_decay_schedule"),
             literal(spec.peak_lr),
             given("decay_steps", budget.steps),
             given("alpha", spec.final_lr_ratio),
-            indent=BODY_INDENT,
+            indent=RETURN_INDENT,
         )
     return call(
-        code("schedule = optax.warmup_cosine_decay_schedule"),
+        code("optax.warmup_cosine_decay_schedule"),
         literal(0.0),
         literal(spec.peak_lr),
         given("warmup_steps", budget.warmup_steps),
         given("decay_steps", budget.steps),
         given("end_value", _final_lr(spec)),
-        indent=BODY_INDENT,
+        indent=RETURN_INDENT,
     )
 
 
@@ -85,7 +101,7 @@ def _warmup_stable_decay(plan: Plan) -> Code:
 def _constant(plan: Plan) -> Code:
     spec, budget = plan.run.optimizer, plan.budget
     if not budget.warmup_steps:
-        return code("schedule = {flat}", flat=_flat(spec))
+        return _flat(spec)
     return _joined((_linear(0.0, spec.peak_lr, budget.warmup_steps), _flat(spec)), (budget.warmup_steps,))
 
 
@@ -105,7 +121,7 @@ def _flat(spec: OptimizerSpec) -> Code:
 def _joined(schedules: tuple[Code, ...], boundaries: tuple[int, ...]) -> Code:
     return code(
         """
-schedule = optax.join_schedules(
+optax.join_schedules(
     [
         {schedules}
     ],
@@ -131,13 +147,13 @@ def _update(spec: OptimizerSpec) -> tuple[Code, ...]:
 def _adamw(spec: OptimizerSpec) -> tuple[Code, ...]:
     betas = (given("b1", spec.b1), given("b2", spec.b2), given("eps", spec.eps))
     decay = (given("weight_decay", spec.weight_decay), keyword("mask", code("decay_mask")))
-    return (call(code("optax.adamw"), code("schedule"), *betas, *decay, indent=BODY_INDENT + 4),)
+    return (call(code("optax.adamw"), code("learning_rate()"), *betas, *decay, indent=BODY_INDENT + 4),)
 
 
 def _lion(spec: OptimizerSpec) -> tuple[Code, ...]:
     betas = (given("b1", spec.b1), given("b2", spec.b2))
     decay = (given("weight_decay", spec.weight_decay), keyword("mask", code("decay_mask")))
-    return (call(code("optax.lion"), code("schedule"), *betas, *decay, indent=BODY_INDENT + 4),)
+    return (call(code("optax.lion"), code("learning_rate()"), *betas, *decay, indent=BODY_INDENT + 4),)
 
 
 def _adafactor(spec: OptimizerSpec) -> tuple[Code, ...]:
@@ -150,14 +166,14 @@ def _adafactor(spec: OptimizerSpec) -> tuple[Code, ...]:
         code("optax.clip_by_block_rms({threshold})", threshold=literal(1.0)),
         code("optax.scale_by_param_block_rms()"),
         code("optax.add_decayed_weights({decay}, mask=decay_mask)", decay=literal(spec.weight_decay)),
-        code("optax.scale_by_learning_rate(schedule)"),
+        code("optax.scale_by_learning_rate(learning_rate())"),
     )
 
 
 def _muon(spec: OptimizerSpec) -> tuple[Code, ...]:
     update = exploded(
         code("optax.contrib.muon"),
-        code("schedule"),
+        code("learning_rate()"),
         given("beta", spec.b1),
         given("eps", spec.eps),
         given("weight_decay", spec.weight_decay),

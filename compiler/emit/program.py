@@ -26,6 +26,7 @@ def program(plan: Plan, places: Places, identity: str) -> Code:
         keyword("checkpoints", _checkpoints(plan)),
         keyword("evaluation", _evaluation(plan)),
         keyword("expectations", _expectations(plan)),
+        keyword("learning_rate", code("learning_rate")),
     )
     return code(
         """

@@ -41,7 +41,7 @@ FORBIDDEN = {
     "a comprehension": ("main(PROGRAM)", "main([x for x in ()])"),
     "a decorator with a call of eval": ("def optimizer()", "@eval\ndef optimizer()"),
     "a delete": ("main(PROGRAM)", "del PROGRAM"),
-    "a global": ("    schedule =", "    global x\n    schedule ="),
+    "a global": ("    hidden_BSD, _", "    global x\n    hidden_BSD, _"),
     "a private method": ("def head_DV", "def __getattr__"),
 }
 

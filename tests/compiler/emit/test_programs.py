@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from moec.compiler.emit.header import VERSION
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SPECS = sorted((GOLDEN / "specs").glob("*.moe"))
@@ -68,6 +71,11 @@ def test_programs_say_nothing_of_the_machine_or_the_day(path):
     assert str(Path.cwd()) not in text
     assert "/home/" not in text
     assert "202" not in "".join(line for line in text.splitlines() if line.startswith("Written by"))
+
+
+def test_programs_name_the_version_of_the_package():
+    project = tomllib.loads((GOLDEN.parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
 
 
 def test_a_dense_program_has_nothing_of_experts():

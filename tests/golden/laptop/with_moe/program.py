@@ -186,14 +186,16 @@ def objective(model: Model, batch: Batch) -> Objective:
     )
 
 
+def learning_rate() -> optax.Schedule:
+    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:115)."""
+    return optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
+
+
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1; cosine schedule from 0.0003 to 3e-05 after 3 warm-up steps
-    (resolved.moe:107).
-    """
-    schedule = optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
+    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:107)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
+        optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
     )
 
 
@@ -227,6 +229,7 @@ PROGRAM = Program(
         train_flops_per_token=6_930_432.0,
         peak_flops_per_second=0.0,
     ),
+    learning_rate=learning_rate,
 )
 
 if __name__ == "__main__":

@@ -191,16 +191,20 @@ def objective(model: Model, batch: Batch) -> Objective:
     )
 
 
+def learning_rate() -> optax.Schedule:
+    """Level at 0.01 (resolved.moe:100)."""
+    return optax.constant_schedule(0.01)
+
+
 def optimizer() -> optax.GradientTransformation:
-    """Adafactor after clipping the global norm at 1; learning rate 0.01 (resolved.moe:95)."""
-    schedule = optax.constant_schedule(0.01)
+    """Adafactor after clipping the global norm at 1, weight decay 0.1 (resolved.moe:95)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.scale_by_factored_rms(),
         optax.clip_by_block_rms(1.0),
         optax.scale_by_param_block_rms(),
         optax.add_decayed_weights(0.1, mask=decay_mask),
-        optax.scale_by_learning_rate(schedule),
+        optax.scale_by_learning_rate(learning_rate()),
     )
 
 
@@ -224,6 +228,7 @@ PROGRAM = Program(
         train_flops_per_token=470_016.0,
         peak_flops_per_second=0.0,
     ),
+    learning_rate=learning_rate,
 )
 
 if __name__ == "__main__":

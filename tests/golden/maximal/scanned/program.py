@@ -265,11 +265,9 @@ def after_step(model: Model, routers: RouterReport) -> None:
     nudge_router_biases(model, routers, rate=0.001)
 
 
-def optimizer() -> optax.GradientTransformation:
-    """Muon after clipping the global norm at 1; learning rate 0.02 after 4 warm-up steps, down to 0.001 in the last
-    10 steps (resolved.moe:109).
-    """
-    schedule = optax.join_schedules(
+def learning_rate() -> optax.Schedule:
+    """Level at 0.02 after 4 warm-up steps, down to 0.001 in the last 10 steps (resolved.moe:117)."""
+    return optax.join_schedules(
         [
             optax.linear_schedule(0.0, 0.02, transition_steps=4),
             optax.constant_schedule(0.02),
@@ -277,10 +275,14 @@ def optimizer() -> optax.GradientTransformation:
         ],
         boundaries=[4, 30],
     )
+
+
+def optimizer() -> optax.GradientTransformation:
+    """Muon after clipping the global norm at 1, weight decay 0.05 (resolved.moe:109)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.contrib.muon(
-            schedule,
+            learning_rate(),
             beta=0.95,
             eps=1e-8,
             weight_decay=0.05,
@@ -323,6 +325,7 @@ PROGRAM = Program(
         train_flops_per_token=895_488.0,
         peak_flops_per_second=0.0,
     ),
+    learning_rate=learning_rate,
 )
 
 if __name__ == "__main__":

@@ -202,14 +202,16 @@ def objective(model: Model, batch: Batch) -> Objective:
     )
 
 
+def learning_rate() -> optax.Schedule:
+    """A half cosine from 0.01 to 0.001 after 500 warm-up steps (resolved.moe:105)."""
+    return optax.warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=500, decay_steps=1608, end_value=0.001)
+
+
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1; cosine schedule from 0.01 to 0.001 after 500 warm-up steps
-    (resolved.moe:97).
-    """
-    schedule = optax.warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=500, decay_steps=1608, end_value=0.001)
+    """AdamW after clipping the global norm at 1, weight decay 0.0001 (resolved.moe:97)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0001, mask=decay_mask),
+        optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0001, mask=decay_mask),
     )
 
 
@@ -234,6 +236,7 @@ PROGRAM = Program(
         train_flops_per_token=4_952_162_304.0,
         peak_flops_per_second=459_000_000_000_000.0,
     ),
+    learning_rate=learning_rate,
 )
 
 if __name__ == "__main__":
