@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moec.cli.command import OK, Command, Failure
+from moec.cli.command import DIAGNOSED, OK, Command, Failure
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -21,8 +21,7 @@ def _run(arguments: Namespace) -> int:
         if error.name is None or error.name.partition(".")[0] not in ("pygls", "lsprotocol"):
             raise
         raise Failure('the language server needs the package pygls: pip install "moec[lsp]"') from None
-    serve()
-    return OK
+    return OK if serve() else DIAGNOSED
 
 
 COMMAND = Command(

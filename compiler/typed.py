@@ -8,7 +8,7 @@ user's text gave a field, under its dotted path inside the run: `model.attention
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -223,7 +223,7 @@ class LayersSpec:
 class AssertSpec:
     condition: Expression
     why: str
-    span: Span
+    span: Span = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

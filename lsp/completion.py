@@ -9,7 +9,7 @@ from itertools import islice
 
 from lsprotocol import types
 
-from moec.lsp.completion_names import lets, names_behind, names_in_expression
+from moec.lsp.completion_names import lets, names_in_expression
 from moec.lsp.cursor import Cursor, cursor_at
 from moec.lsp.describe import block_kind, describe_block, describe_field, describe_word
 from moec.lsp.offers import Offer, item_of
@@ -94,7 +94,7 @@ def _in_block(view: View, cursor: Cursor, writer: Writer, position: types.Positi
             yield Offer(field.name, _Kind.Property, text=writer.field(field), rank=rank, detail=detail, doc=doc)
     for inner in info.blocks:
         if inner.name not in around.written:
-            missing = inner.required and inner.name not in around.inherited
+            missing = _is_missing(inner, info, around)
             doc, text = describe_block(inner), writer.block(inner)
             yield Offer(inner.name, _Kind.Struct, text=text, rank=1 if missing else 3, detail="block", doc=doc)
     if info.path != "study" and not view.is_yaml:
@@ -127,45 +127,46 @@ def _inherited(block: SpecBlock | None) -> frozenset[str]:
     return frozenset((*fields, *block.blocks))
 
 
-def _is_missing(field: FieldInfo, info: BlockInfo, around: _Around) -> bool:
+def _is_missing(item: FieldInfo | BlockInfo, info: BlockInfo, around: _Around) -> bool:
+    """Whether the block `info` must have `item`, and does not."""
     present = around.written | around.inherited
     for group in (info.exactly_one, info.at_least_one):
-        if field.name in group:
+        if item.name in group:
             return not present & set(group)
-    if field.unless and field.unless in present:
+    if item.name in present or not item.required:
         return False
-    when = field.only_when
-    applies = when is None or (around.words.get(when.field) in when.words if when.words else when.field in present)
-    return field.required and applies and field.name not in present
+    return isinstance(item, BlockInfo) or (_applies(item, info, around) and item.unless not in present)
 
 
 def _is_excluded(field: FieldInfo, info: BlockInfo, around: _Around) -> bool:
     """Whether writing the field beside what is written would be an error."""
-    if field.name in info.exactly_one and around.written & set(info.exactly_one):
-        return True
+    return bool(field.name in info.exactly_one and around.written & set(info.exactly_one)) or not _applies(
+        field, info, around
+    )
+
+
+def _applies(field: FieldInfo, info: BlockInfo, around: _Around) -> bool:
+    """Whether the field has an effect beside what is written; yes where that is not sure."""
     when = field.only_when
     if when is None:
-        return False
-    word = around.words.get(when.field)
+        return True
+    other = info.field(when.field)
+    is_there = when.field in around.written | around.inherited
+    word = around.words.get(when.field) if is_there else other.default if other else None
     if when.words:
-        return word is not None and word not in when.words
-    if when.not_words:
-        return word in when.not_words
-    return when.field not in around.written | around.inherited
+        return word in when.words or (word is None and is_there)
+    return word not in when.not_words if when.not_words else is_there
 
 
 def _values(view: View, cursor: Cursor) -> Iterator[Offer]:
     info = block_info(cursor.path)
     field = info.field(cursor.field) if info else None
-    if cursor.qualifier:
-        yield from names_behind(view, cursor)
-        return
-    if field is None:
-        yield from names_in_expression(view, cursor)
-        return
-    kind = block_kind(field)
+    kind = block_kind(field) if field else None
     if kind:
         yield from _blocks_of_kind(view, kind, cursor)
+        return
+    if cursor.qualifier or field is None:
+        yield from names_in_expression(view, cursor)
         return
     for word in words_of(field.type) if cursor.is_lone else ():
         detail = "default" if word == field.default else ""

@@ -113,6 +113,7 @@ class _Walker:
         kinds = tuple(kind for kind, _ in self.blocks)
         label = self.blocks[0][1] if self.blocks else ""
         slot, field = _slot(statement, top=not self.blocks)
+        label = statement[1].text if slot == "extends" and len(statement) > 2 else label
         is_lone = not statement or statement[-1].type in ("ASSIGN", "LBRACKET", "COMMA")
         return Cursor(slot, kinds, label, field, qualifier, prefix, is_lone, call, argument)
 
@@ -168,7 +169,7 @@ def _yaml_value(keys: tuple[str, ...], key: str, value: str) -> Cursor:
     before = value[: names.start() if names else len(value)].rstrip()
     is_lone = not before or before[-1] in "[,"
     if key == "extends" and len(kinds) == 1:
-        return Cursor("extends", (), "", kinds[0], qualifier, prefix, is_lone)
+        return Cursor("extends", (), label, kinds[0], qualifier, prefix, is_lone)
     slot: Slot = "assert" if key == "that" else "nothing" if key in ("doc", "why") else "value"
     return Cursor(slot, kinds, label, key if slot == "value" else "", qualifier, prefix, is_lone)
 

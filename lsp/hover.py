@@ -40,6 +40,8 @@ def _of_name(view: View, spot: Spot) -> tuple[str, Span] | None:
     name = spot.name
     if name is None:
         return None
+    if isinstance(spot.expression, Call):
+        return _of_function(view, spot, spot.expression)
     match spot.statement:
         case Block() if name is spot.statement.kind:
             info = info_of((*spot.blocks, spot.statement))
@@ -47,17 +49,18 @@ def _of_name(view: View, spot: Spot) -> tuple[str, Span] | None:
         case Block() | Let() | Use():
             target = target_at(view, spot)
             return (_of_target(view, target), name.span) if target else None
-        case Field() if isinstance(spot.expression, Call):
-            return _of_function(spot.expression)
         case Field():
             return _of_field(view, spot)
         case _:
-            return _of_function(spot.expression) if isinstance(spot.expression, Call) else None
+            return None
 
 
-def _of_function(call: Call) -> tuple[str, Span] | None:
-    function = FUNCTIONS.get(call.function.text)
-    return (describe_function(function), call.function.span) if function else None
+def _of_function(view: View, spot: Spot, call: Call) -> tuple[str, Span] | None:
+    function, value = FUNCTIONS.get(call.function.text), worth_at(view, spot)
+    if function is None:
+        return None
+    parts = (describe_function(function), describe_value(value) if value is not None else "")
+    return "\n\n".join(part for part in parts if part), call.function.span
 
 
 def _of_field(view: View, spot: Spot) -> tuple[str, Span] | None:

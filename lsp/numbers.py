@@ -89,7 +89,7 @@ def inlay_hints(view: View, within: types.Range) -> list[types.InlayHint]:
         lines = view.range(statement.span)
         if lines.start.line <= within.end.line and lines.end.line >= within.start.line:
             found += [_hint(view, *one) for one in reader.hints(statement)]
-    return [hint for hint in found if within.start.line <= hint.position.line <= within.end.line]
+    return [hint for hint in found if within.start <= hint.position <= within.end]
 
 
 def _hint(view: View, behind: Span, text: str, why: str) -> types.InlayHint:

@@ -48,7 +48,7 @@ def _block_symbol(view: View, block: Block) -> types.DocumentSymbol:
 def _leaf(
     view: View, name: str, detail: str, kind: types.SymbolKind, span: Span, name_span: Span
 ) -> types.DocumentSymbol:
-    return types.DocumentSymbol(name, kind, view.range(span.to(name_span)), view.range(name_span), detail=detail)
+    return types.DocumentSymbol(name, kind, view.extent(span.to(name_span)), view.range(name_span), detail=detail)
 
 
 def _short(value: Expression) -> str:
@@ -81,7 +81,7 @@ def folds(view: View) -> list[types.FoldingRange]:
 
 
 def _block_folds(view: View, block: Block) -> Iterator[types.FoldingRange]:
-    lines = view.range(block.span)
+    lines = view.extent(block.span)
     end = lines.end.line if view.is_yaml else lines.end.line - 1
     if end > lines.start.line:
         yield types.FoldingRange(lines.start.line, end)

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +46,7 @@ class Server(LanguageServer):
         super().__init__(NAME, VERSION, protocol_cls=Protocol)
         self.session = Session(self)
         self.pages: Path | None = None
+        self.has_ended = False
 
     def publish(self, uri: str, version: int | None, diagnostics: list[types.Diagnostic]) -> None:
         """Shows these diagnostics, and no others, in a file."""
@@ -73,15 +77,22 @@ def build_server() -> Server:
     for name, handler in requests.HANDLERS.items():
         server.feature(name, OPTIONS.get(name))(_bound(handler, server.session))
     server.feature(types.INITIALIZE)(_initializer(server))
+    server.feature(types.SHUTDOWN)(_ender(server))
     for command, action in ((PLAN_COMMAND, _plan), (COMPILE_COMMAND, _compile), (DIFF_COMMAND, _diff)):
         server.command(command)(_bound_command(action, server))
     return server
 
 
-def serve() -> None:
-    """Serves the editor on standard input and output until it ends the session."""
+def serve() -> bool:
+    """Serves the editor on standard input and output until it ends the session; whether it did so as agreed.
+
+    Whatever else would print goes to standard error, where it cannot come between two messages.
+    """
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
-    build_server().start_io()
+    server = build_server()
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
+        server.start_io(sys.stdin.buffer, output)
+    return server.has_ended
 
 
 def _ignore(result: object) -> None:
@@ -109,6 +120,13 @@ def _initializer(server: Server) -> Callable[[types.InitializeParams], None]:
         session.with_snippets = bool(item and item.snippet_support)
 
     return initialize
+
+
+def _ender(server: Server) -> Callable[[None], None]:
+    def end(params: None) -> None:
+        server.has_ended = True
+
+    return end
 
 
 # ---- commands ----

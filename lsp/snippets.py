@@ -33,7 +33,7 @@ class Writer:
         """A block with a name to type over, its needed fields and its needed inner blocks."""
         lines = self._lines(_needed(info), 2)
         start = 2 + len(lines)
-        lines += [Writer(self.is_yaml, False).block(inner) for inner in info.blocks if inner.required]
+        lines += [Writer(self.is_yaml, False).block(inner) for inner in _needed_blocks(info)]
         body = [part for line in lines or [self.place(start)] for part in line.split("\n")]
         if self.is_yaml:
             inside = "".join(f"\n{_INDENT * 2}{line}" for line in body)
@@ -77,12 +77,21 @@ def _words(info: FieldInfo) -> tuple[str, ...]:
 
 def _needed(info: BlockInfo) -> tuple[FieldInfo, ...]:
     """The fields that must be written, and one of each group of which one must."""
-    chosen = {group[0] for group in (info.exactly_one, info.at_least_one) if group}
+    chosen = _chosen(info)
     return tuple(
         field
         for field in info.fields
         if field.name in chosen or (field.required and field.only_when is None and not field.unless)
     )
+
+
+def _needed_blocks(info: BlockInfo) -> tuple[BlockInfo, ...]:
+    return tuple(block for block in info.blocks if block.required or block.name in _chosen(info))
+
+
+def _chosen(info: BlockInfo) -> frozenset[str]:
+    """One of each group of which one must be written."""
+    return frozenset(group[0] for group in (info.exactly_one, info.at_least_one) if group)
 
 
 def _escaped(text: str) -> str:

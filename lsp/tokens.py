@@ -105,7 +105,7 @@ def _known_words() -> frozenset[str]:
 
 def colours_of(piece: Piece) -> list[Colour]:
     """The colours of one piece, counted from its start."""
-    tokens = [token for token in piece.lexed.tokens if token.type != "NEWLINE"]
+    tokens = piece.lexed.tokens
     found: list[Colour] = []
     for index, token in enumerate(tokens):
         if token.type in _PLAIN:

@@ -54,6 +54,12 @@ class View:
         real = self.front.real(span)
         return self.lines_of(real.file).range(real.start, real.end)
 
+    def extent(self, span: Span) -> types.Range:
+        """As `range`, without white space at the end: a block of YAML ends where the next thing begins."""
+        real = self.front.real(span)
+        lines = self.lines_of(real.file)
+        return lines.range(real.start, real.start + len(lines.source.slice(real).rstrip()))
+
     def location(self, span: Span) -> types.Location:
         """The file and the range of `span`."""
         return types.Location(self.uri(self.front.real(span).file), self.range(span))
