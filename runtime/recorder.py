@@ -80,5 +80,5 @@ def _learning_rates(program: Program, steps: int) -> np.ndarray | None:
     """The learning rate of each step, computed at once: asking the schedule step by step costs a millisecond each."""
     if program.learning_rate is None:
         return None
-    rates = jax.vmap(program.learning_rate())(np.arange(steps))
+    rates = jax.jit(jax.vmap(program.learning_rate()))(np.arange(steps))
     return np.broadcast_to(np.asarray(rates), (steps,))

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
 
+from moec.runtime.batch import Batch
 from moec.runtime.data.text import eval_batches
 from moec.runtime.evaluate import Evaluator, HeldOut
 from moec.runtime.mesh import make_mesh
@@ -27,16 +29,20 @@ def evaluator_of(program: Program) -> tuple[Evaluator, Layout, Weights]:
     return Evaluator(program, program.data, layout), layout, initial_state(program, layout).weights
 
 
+def whole_logits(layout: Layout, weights: Weights, batch: Batch) -> jax.Array:
+    model = nnx.merge(layout.graph, weights.params, weights.untrained)
+    return model(batch).hidden_BSD @ model.head_DV()
+
+
 def test_it_is_the_mean_over_the_held_out_targets(tiny: Program) -> None:
     evaluator, layout, weights = evaluator_of(tiny)
     found = evaluator.held_out(weights, TOKENS)
     assert found is not None
     assert tiny.data is not None
-    model = nnx.merge(layout.graph, weights.params, weights.untrained)
+    logits_of = jax.jit(lambda weights, batch: whole_logits(layout, weights, batch))
     total, targets = 0.0, 0
     for batch in eval_batches(tiny.data, 32, 8, TOKENS):
-        hidden_BSD = model(batch).hidden_BSD
-        logits_BSV = np.asarray(hidden_BSD @ model.head_DV(), np.float64)
+        logits_BSV = np.asarray(logits_of(weights, batch), np.float64)
         log_z_BS = np.log(np.exp(logits_BSV).sum(-1))
         at_target_BS = np.take_along_axis(logits_BSV, np.asarray(batch.targets_BS)[..., None], -1)[..., 0]
         real_BS = batch.weights_BS > 0
@@ -48,7 +54,7 @@ def test_it_is_the_mean_over_the_held_out_targets(tiny: Program) -> None:
 
 def test_eight_devices_measure_what_one_measures(tiny: Program, on_mesh: Callable[..., Program]) -> None:
     alone, _, weights = evaluator_of(tiny)
-    wide, _, wide_weights = evaluator_of(on_mesh(data=4, expert=2))
+    wide, _, wide_weights = evaluator_of(on_mesh(data=2, fsdp=2, expert=2))
     one, eight = alone.held_out(weights, 512), wide.held_out(wide_weights, 512)
     assert one is not None
     assert eight is not None
