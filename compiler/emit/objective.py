@@ -89,9 +89,10 @@ def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
 def _prediction(plan: Plan) -> Code:
     model = plan.run.model
     arguments = [code("hidden_BSD"), code("model.head_DV()"), code("batch")]
-    positions, why = max(1, plan.kernels.cross_entropy_chunk // plan.batch.micro_sequences), None
+    tokens, why = plan.kernels.cross_entropy_chunk, None
+    positions = max(1, tokens // plan.batch.micro_sequences)
     if positions < model.seq_len:
-        arguments.append(given("chunk", positions))
+        arguments.append(given("chunk", tokens))
         chunk = mentioned(plan, "cross_entropy_chunk")
         why = comment(f"Logits of {positions:,} positions of every sequence at a time. {chunk}", 4)
     if model.logits_softcap is not None:

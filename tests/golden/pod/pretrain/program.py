@@ -192,7 +192,7 @@ def objective(model: Model, batch: Batch) -> Objective:
     hidden_BSD, _, routers = model(batch)
     # Logits of 512 positions of every sequence at a time. cross_entropy_chunk: micro_sequences * positions = 1,024 *
     # 512 is 524,288 tokens
-    prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, chunk=512)
+    prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, chunk=524_288)
     return objective_of(
         {
             "cross_entropy": prediction.cross_entropy,
