@@ -14,7 +14,7 @@ from typing import Any
 from moec.compiler.artifacts import compile_run
 from moec.compiler.pipeline import plan_run
 from moec.compiler.places import places_of_run
-from moec.compiler.plan import ActivationPlan, Plan, TensorPlan
+from moec.compiler.plan import ActivationPlan, DimSpec, Plan, TensorPlan
 from moec.compiler.report.document import Part, Report
 from moec.compiler.report.sections import report_of
 from moec.compiler.resolve import resolve
@@ -82,9 +82,16 @@ def _array(row: TensorPlan | ActivationPlan, axes: Mapping[str, int]) -> Json:
     pairs = tuple(zip(row.dims, row.sharding, strict=True))
     local = [size // prod(axes[axis] for axis in cut) for size, cut in zip(row.shape, row.sharding, strict=True)]
     return {
-        "dims": f"[{', '.join('/'.join((dim, *cut)) for dim, cut in pairs)}]",
+        "dims": f"[{', '.join(_dim(dim, cut) for dim, cut in pairs)}]",
         "shape": list(row.shape),
         "per_device": local,
         "cut": [bool(prod(axes[axis] for axis in cut) > 1) for cut in row.sharding],
         "dtype": row.dtype,
     }
+
+
+def _dim(letter: str, axes: DimSpec) -> str:
+    """`D`, `E/expert`, or `B/(data, fsdp)`, as the program's comments have it."""
+    if len(axes) > 1:
+        return f"{letter}/({', '.join(axes)})"
+    return f"{letter}/{axes[0]}" if axes else letter

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from moec.cli.playground.compiling import Compiling
 
@@ -78,8 +78,8 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     server: Server
-    server_version: ClassVar[str] = "moec"
-    sys_version: ClassVar[str] = ""
+    server_version = "moec"
+    sys_version = ""
     timeout = SOCKET_SECONDS
 
     def do_GET(self) -> None:

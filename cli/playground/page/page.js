@@ -66,6 +66,7 @@ function told(diagnostics) {
 }
 
 function showRuns(runs, chosen) {
+  if (!runs.length) return;
   const select = at("runs");
   const wanted = chosen ?? select.value;
   select.replaceChildren(...runs.map((name) => element("option", { value: name }, name)));

@@ -25,13 +25,14 @@ function diagnosticItem(one, editor) {
   const below = notes.map(([kind, text]) => element("p", { class: "note" }, element("i", {}, `${kind}: `), ...coded(text)));
   const fixes = one.fixes.map((fix) => {
     const apply = () => editor.replace(fix.start, fix.end, fix.replacement);
-    return element("button", { class: "fix", onclick: apply }, `✓ ${fix.title}`);
+    return element("button", { class: "fix", onclick: apply }, "✓ ", ...coded(fix.title));
   });
   return element("li", { class: one.severity }, head, ...below, ...fixes);
 }
 
 /** `text` with what stands between backticks set as code. */
 function coded(text) {
+  if (!text) return [];
   return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
@@ -51,7 +52,7 @@ function partView(part, editor) {
   if (part.kind === "table") return tableView(part.columns, part.rows, part.total);
   if (part.kind === "facts") return factsView(part.facts, editor);
   if (part.kind === "bars") return barsView(part.bars);
-  return element("p", {}, part.text);
+  return element("p", {}, ...coded(part.text));
 }
 
 function tableView(columns, rows, total) {
@@ -71,10 +72,10 @@ function tableView(columns, rows, total) {
 
 function factsView(facts, editor) {
   const rows = facts.map((fact) => {
-    const from = [fact.source, ...placeOf(fact.place, editor)].filter(Boolean);
+    const from = [coded(fact.source), placeOf(fact.place, editor)].filter((one) => one.length);
     const why = element("div", { class: "why" });
     if (fact.formula) why.append(element("code", {}, `= ${fact.formula}`));
-    if (from.length) why.append(element("span", { class: "source" }, ...from.flatMap((one, index) => (index ? [" · ", one] : [one]))));
+    if (from.length) why.append(element("span", { class: "source" }, ...from.flatMap((one, index) => (index ? [" · ", ...one] : one))));
     return element("div", { class: "fact" }, element("code", { class: "name" }, fact.name), element("b", {}, fact.value), why);
   });
   return element("div", { class: "facts" }, ...rows);
