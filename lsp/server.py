@@ -56,9 +56,9 @@ class Server(LanguageServer):
         """Asks the editor to ask again for the numbers between and above the lines."""
         workspace = self.client_capabilities.workspace
         if workspace and workspace.inlay_hint and workspace.inlay_hint.refresh_support:
-            self.workspace_inlay_hint_refresh(None, _ignore)
+            self.workspace_inlay_hint_refresh(None)
         if workspace and workspace.code_lens and workspace.code_lens.refresh_support:
-            self.workspace_code_lens_refresh(None, _ignore)
+            self.workspace_code_lens_refresh(None)
 
     def show(self, pages: tuple[Page, ...]) -> dict[str, str]:
         """Writes `pages` into the session's folder, and asks the editor to show the first, if it can do that."""
@@ -67,7 +67,7 @@ class Server(LanguageServer):
         uri = from_fs_path(str(path)) or ""
         window = self.client_capabilities.window
         if window and window.show_document and window.show_document.support:
-            self.window_show_document(types.ShowDocumentParams(uri, take_focus=True), _ignore)
+            self.window_show_document(types.ShowDocumentParams(uri, take_focus=True))
         return {"uri": uri, "text": pages[0].text}
 
 
@@ -93,10 +93,6 @@ def serve() -> bool:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server.start_io(sys.stdin.buffer, output)
     return server.has_ended
-
-
-def _ignore(result: object) -> None:
-    """The editor's answer to a request that only tells it something."""
 
 
 def _bound(handler: requests.Handler, session: Session) -> Callable[[Any], Any]:
