@@ -17,12 +17,15 @@ SEQUENCES, LENGTH, HEADS, KV_HEADS, D_HEAD = 2, 12, 4, 2, 6
 VARIANTS = [(None, None), (3, None), (None, 2.0), (5, 1.0)]
 
 
-@pytest.fixture(params=["reference", "blockwise", "blocks of 5"])
+@pytest.fixture(params=["reference", "blockwise", "bands of 5", "pieces of 2"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "blocks of 5":
-        monkeypatch.setattr(attention_kernels, "BLOCK", 5)
-        return "blockwise"
-    return request.param
+    if request.param == "bands of 5":
+        monkeypatch.setattr(attention_kernels, "LEAST_BAND", 5)
+    if request.param == "pieces of 2":
+        monkeypatch.setattr(attention_kernels, "LEAST_BAND", 6)
+        monkeypatch.setattr(attention_kernels, "PIECE", 2)
+        monkeypatch.setattr(attention_kernels, "KEPT_LENGTH", 0)
+    return "reference" if request.param == "reference" else "blockwise"
 
 
 def heads(seed: int = 0, length: int = LENGTH) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -1,0 +1,133 @@
+"""Seconds of a training step of the quickstart's two programs, beside the plain steps of plain_step.py.
+
+    python benchmarks/step.py [ROUNDS]
+
+The four steps take turns, so that what else the machine does falls on all of them; the least time of each is what it
+costs, the ratio of the least times is the overhead. CPU seconds (of all threads) say it on a busy machine, too. Batches
+are random bytes, whole rows of one document.
+"""
+
+from __future__ import annotations
+
+import runpy
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import plain_step
+from jax import numpy as jnp
+
+from moec.runtime.batch import Batch
+from moec.runtime.mesh import make_mesh
+from moec.runtime.program import Program
+from moec.runtime.state import initial_state, lay_out
+from moec.runtime.train_step import jit_train_step
+
+SPEC = Path(__file__).parent.parent / "examples" / "quickstart.moe"
+SEQUENCES = 16
+TOKENS = SEQUENCES * plain_step.LENGTH
+
+
+@dataclass
+class Timed:
+    """A step that carries its state from call to call, and what its calls took."""
+
+    step: Callable[[object], tuple[object, object]]
+    state: object
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        start, cpu_start = time.perf_counter(), time.process_time()
+        self.state, loss = self.step(self.state)
+        jax.block_until_ready(loss)
+        self.seconds.append(time.perf_counter() - start)
+        self.cpu_seconds.append(time.process_time() - cpu_start)
+
+
+def emitted(program: Program, tokens: np.ndarray) -> Timed:
+    """The program's own train step."""
+    layout = lay_out(program, make_mesh(program.mesh))
+    rows = tokens[None]
+    shape = (1, SEQUENCES, plain_step.LENGTH)
+    positions = np.broadcast_to(np.arange(plain_step.LENGTH, dtype=np.int32), shape)
+    ones = np.ones(shape, np.int32)
+    batch = Batch(rows[..., :-1], rows[..., 1:], positions, ones, np.full(shape, 1 / TOKENS, np.float32))
+    batch = jax.tree.map(jnp.asarray, batch)
+    train_step = jit_train_step(program, layout)
+
+    def step(state: object) -> tuple[object, object]:
+        with jax.set_mesh(layout.mesh):
+            state, report = train_step(state, batch)
+        return state, report.loss
+
+    return Timed(step, initial_state(program, layout))
+
+
+def plain(tokens: np.ndarray, *, moe: bool) -> Timed:
+    """The same model by hand."""
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 3e-3, warmup_steps=3, decay_steps=245, end_value=3e-4)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.1)
+    )
+    train_step = plain_step.make_step(optimizer)
+    inputs, targets = jnp.asarray(tokens[:, :-1]), jnp.asarray(tokens[:, 1:])
+
+    def step(state: tuple) -> tuple[object, object]:
+        params, optimizer_state, loss = train_step(*state, inputs, targets)
+        return (params, optimizer_state), loss
+
+    params = plain_step.make_params(moe=moe)
+    return Timed(step, (params, optimizer.init(params)))
+
+
+def compiled_programs(folder: Path) -> dict[str, Program]:
+    """The quickstart's programs, as `moec compile` writes them."""
+    command = (sys.executable, "-m", "moec.cli.main", "compile", str(SPEC), "-o", str(folder))
+    subprocess.run(command, check=True, capture_output=True)
+    names = ("baseline", "with_moe")
+    return {name: runpy.run_path(str(folder / name / "program.py"))["PROGRAM"] for name in names}
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    tokens = np.random.default_rng(0).integers(0, plain_step.VOCAB, (SEQUENCES, plain_step.LENGTH + 1)).astype(np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        programs = compiled_programs(Path(folder))
+        steps = {
+            "dense, emitted": emitted(programs["baseline"], tokens),
+            "dense, plain": plain(tokens, moe=False),
+            "experts, emitted": emitted(programs["with_moe"], tokens),
+            "experts, plain": plain(tokens, moe=True),
+        }
+    for _ in range(2 + rounds):
+        for timed in steps.values():
+            timed.run()
+    report(steps, rounds)
+
+
+def report(steps: dict[str, Timed], rounds: int) -> None:
+    """A line for each step, then the ratio of the emitted to the plain one."""
+    print(f"jax {jax.__version__}, {TOKENS:,} tokens per step, least (median) of {rounds} rounds")
+    wall, cpu = {}, {}
+    for name, timed in steps.items():
+        seconds, cpu_seconds = timed.seconds[2:], timed.cpu_seconds[2:]
+        wall[name], cpu[name] = min(seconds), min(cpu_seconds)
+        medians = f"({1e3 * statistics.median(seconds):.0f})", f"({1e3 * statistics.median(cpu_seconds):.0f})"
+        times = f"{1e3 * wall[name]:7.0f} ms {medians[0]:>7}  CPU {1e3 * cpu[name]:7.0f} ms {medians[1]:>7}"
+        print(f"{name:<18}{times} {TOKENS / wall[name]:10,.0f} tokens/s")
+    for kind in ("dense", "experts"):
+        ratios = [least[f"{kind}, emitted"] / least[f"{kind}, plain"] for least in (wall, cpu)]
+        print(f"{kind}: emitted / plain {ratios[0]:.3f}, in CPU seconds {ratios[1]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
