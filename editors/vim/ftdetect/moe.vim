@@ -1,0 +1,2 @@
+autocmd BufNewFile,BufRead *.moe setfiletype moe
+autocmd BufNewFile,BufRead *.moe.yaml setfiletype yaml
