@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from moec.spec.codes import names as name_codes
 from moec.spec.codes import syntax as syntax_codes
 from moec.spec.codes import yaml_form as codes
 from moec.spec.diagnostics import Diagnostic, in_order
@@ -45,7 +46,7 @@ _NAME: Final = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_IDENTIFIER - 1}}}", r
 def parse_yaml(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
     """The tree of `source`, as good as its text allows, and all that is wrong with the text.
 
-    Errors: MOE1101 to MOE1108, and MOE1xxx of the expressions in it.
+    Errors: MOE1101 to MOE1108, MOE2001 of a kind without a block, and MOE1xxx of the expressions in it.
     """
     root, told = compose(source)
     reader = _FormReader(source)
@@ -113,6 +114,8 @@ class _FormReader:
     def _blocks(self, key: Scalar, node: Mapping) -> list[Statement]:
         kind = self._name(key)
         blocks: list[Statement] = []
+        if kind and kind.text not in KINDS and not node.pairs:
+            self.diagnostics.append(name_codes.unknown_kind(kind.span, kind.text, KINDS))  # no block will tell it
         for label, value in node.pairs:
             name = self._name(label)
             if kind is None or name is None:
