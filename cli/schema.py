@@ -15,12 +15,17 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
+    print(schema_text(), end="")
+    return OK
+
+
+def schema_text() -> str:
+    """The schema as a file holds it."""
     import json
 
     from moec.spec.json_schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
-    return OK
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 COMMAND = Command(

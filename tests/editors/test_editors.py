@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from moec.cli.main import main
+
 ROOT = Path(__file__).parents[2]
 EDITORS = ROOT / "editors"
 VSCODE = EDITORS / "vscode"
@@ -169,6 +171,22 @@ def test_neovim_leaves_other_yaml_alone(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(MISTAKEN_YAML, encoding="utf-8")
     seen = attach(tmp_path / "other.yaml", f"{sys.executable} -m moec.cli.main lsp", 1000)
     assert seen["roots"] == []
+
+
+# ---- every editor that has a YAML language server ----
+
+
+def test_the_starter_in_yaml_leads_to_the_schema_beside_it(tmp_path: Path) -> None:
+    assert main(("init", "--yaml", str(tmp_path))) == 0
+    first, _, _ = (tmp_path / "starter.moe.yaml").read_text(encoding="utf-8").partition("\n")
+    name = first.removeprefix("# yaml-language-server: $schema=")
+    assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / "schema" / name).read_text(encoding="utf-8")
+
+
+def test_a_schema_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "moe-2026.json").write_text("{}", encoding="utf-8")
+    assert main(("init", "--yaml", str(tmp_path))) == 0
+    assert (tmp_path / "moe-2026.json").read_text(encoding="utf-8") == "{}"
 
 
 # ---- Helix ----
