@@ -89,6 +89,8 @@ class _Walker:
 
     def _open_block(self) -> None:
         words = [token.text for token in self.statement if token.type == "NAME"]
+        if len(words) > 1:  # a block with a name is at the top, whatever was left open above it
+            self.blocks = []
         self.blocks.append((words[0] if words else "", words[1] if len(words) > 1 else ""))
         self.statement, self.brackets = [], []
 

@@ -44,10 +44,6 @@ def did_close(session: Session, params: types.DidCloseTextDocumentParams) -> Non
     session.close(params.text_document.uri)
 
 
-def did_save(session: Session, params: types.DidSaveTextDocumentParams) -> None:
-    session.disk_changed()
-
-
 def did_change_files(session: Session, params: types.DidChangeWatchedFilesParams) -> None:
     session.disk_changed()
 
@@ -147,7 +143,6 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     types.TEXT_DOCUMENT_DID_OPEN: did_open,
     types.TEXT_DOCUMENT_DID_CHANGE: did_change,
     types.TEXT_DOCUMENT_DID_CLOSE: did_close,
-    types.TEXT_DOCUMENT_DID_SAVE: did_save,
     types.WORKSPACE_DID_CHANGE_WATCHED_FILES: did_change_files,
     types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_folders,
     types.TEXT_DOCUMENT_HOVER: _at_position(hover),

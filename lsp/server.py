@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -28,6 +29,8 @@ from moec.lsp.tokens import LEGEND
 
 NAME: Final = "moec"
 VERSION: Final = "0.1.0"
+
+WATCHED: Final = "**/*.{moe,yaml,yml}"
 
 OPTIONS: Final[dict[str, Any]] = {
     types.TEXT_DOCUMENT_COMPLETION: types.CompletionOptions(trigger_characters=[".", "=", " ", '"']),
@@ -77,6 +80,7 @@ def build_server() -> Server:
     for name, handler in requests.HANDLERS.items():
         server.feature(name, OPTIONS.get(name))(_bound(handler, server.session))
     server.feature(types.INITIALIZE)(_initializer(server))
+    server.feature(types.INITIALIZED)(_watcher(server))
     server.feature(types.SHUTDOWN)(_ender(server))
     for command, action in ((PLAN_COMMAND, _plan), (COMPILE_COMMAND, _compile), (DIFF_COMMAND, _diff)):
         server.command(command)(_bound_command(action, server))
@@ -90,6 +94,7 @@ def serve() -> bool:
     """
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     server = build_server()
+    gc.freeze()  # what is loaded by now stays: looking through it for garbage would cost a keystroke now and then
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server.start_io(sys.stdin.buffer, output)
     return server.has_ended
@@ -116,6 +121,19 @@ def _initializer(server: Server) -> Callable[[types.InitializeParams], None]:
         session.with_snippets = bool(item and item.snippet_support)
 
     return initialize
+
+
+def _watcher(server: Server) -> Callable[[types.InitializedParams], None]:
+    def watch(params: types.InitializedParams) -> None:
+        """Asks to be told of files that change on disk: specs that others use, and hardware files."""
+        workspace = server.client_capabilities.workspace
+        watching = workspace.did_change_watched_files if workspace else None
+        if watching and watching.dynamic_registration:
+            watched = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(WATCHED)])
+            what = types.Registration("watched", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, watched)
+            server.client_register_capability(types.RegistrationParams([what]))
+
+    return watch
 
 
 def _ender(server: Server) -> Callable[[None], None]:

@@ -127,6 +127,8 @@ def _name_colour(tokens: list[Token], index: int) -> Colour:
         modifiers = _DECLARATION
     elif before == "AS":
         kind, modifiers = "namespace", _DECLARATION
+    elif before == "DOT":
+        kind = "class" if after[:1] == ["LBRACE"] else "property"
     elif before == "EXTENDS":
         kind = "class"
     elif before == "NAME" and after[:1] in (["LBRACE"], ["EXTENDS"]):
@@ -137,10 +139,8 @@ def _name_colour(tokens: list[Token], index: int) -> Colour:
         kind = "type"
     elif after[:1] == ["LPAREN"] and token.text in FUNCTIONS:
         kind = "function"
-    elif before != "DOT" and after[:1] != ["DOT"] and token.text in _known_words():
+    elif after[:1] != ["DOT"] and token.text in _known_words():
         kind = "enumMember"
-    elif before == "DOT":
-        kind = "property"
     return Colour(token.start, token.end, kind, modifiers)
 
 

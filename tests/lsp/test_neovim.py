@@ -26,7 +26,11 @@ def in_neovim(spec: Path, answer: Path) -> dict[str, Any]:
     neovim = shutil.which("nvim")
     if neovim is None:
         pytest.skip("there is no nvim on this machine: `apt-get install neovim` brings it")
-    names = {"MOEC_COMMAND": f"{sys.executable} -m moec.cli.main lsp", "MOEC_SPEC": str(spec), "MOEC_ANSWER": str(answer)}
+    names = {
+        "MOEC_COMMAND": f"{sys.executable} -m moec.cli.main lsp",
+        "MOEC_SPEC": str(spec),
+        "MOEC_ANSWER": str(answer),
+    }
     home = {name: str(spec.parent) for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")}
     command = (neovim, "--headless", "--clean", "-n", "-c", f"luafile {SCRIPT}")
     subprocess.run(command, env={**os.environ, **names, **home}, timeout=WAIT_SECONDS, capture_output=True, check=True)

@@ -26,10 +26,11 @@ def make_editor() -> LanguageClient:
     client = make_test_lsp_client()
     for name in (types.WORKSPACE_CODE_LENS_REFRESH, types.WORKSPACE_INLAY_HINT_REFRESH):
         client.feature(name)(take_note)
+    client.feature(types.CLIENT_REGISTER_CAPABILITY)(take_note)
     return client
 
 
-def take_note(params: None) -> None:
+def take_note(params: types.RegistrationParams | None) -> None:
     """The answer to what asks for nothing."""
 
 
@@ -161,6 +162,17 @@ async def test_a_used_file_that_changes_in_the_editor_is_felt_at_once(client: La
 
 
 BROKEN_BASE = ("MOE2013", "MOE2014", "MOE2018")
+
+
+@pytest.mark.asyncio
+async def test_a_used_file_that_changes_on_disk_is_read_again(client: LanguageClient, tmp_path: Path) -> None:
+    main, base = tmp_path / "a.moe", tmp_path / "base.moe"
+    opened(client, main, 'edition = 2026\nuse "base.moe" as base\nmodel big extends base.dense { n_layers = 4 }\n')
+    await codes(client, main, {"MOE0001", *BROKEN_BASE})
+    base.write_text(BASE, "utf-8")
+    event = types.FileEvent(base.as_uri(), types.FileChangeType.Created)
+    client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
+    await codes(client, main, set())
 
 
 @pytest.mark.asyncio
