@@ -20,17 +20,18 @@ def used(weight: Weight, dtype: jnp.dtype) -> jax.Array:
     back onto the fsdp shards (ZeRO-3, Rajbhandari et al. 2020, arXiv 1910.02054)."""
     if not isinstance(weight, nnx.Variable):
         return weight.astype(dtype)
-    array = weight[...].astype(dtype)
-    spec = spec_of(weight)
-    if not is_sharded() or "fsdp" not in jax.tree.leaves(tuple(spec)):
-        return array
-    return _gathered(array, spec)
+    return whole_over_fsdp(weight[...].astype(dtype), spec_of(weight))
 
 
 def spec_of(weight: nnx.Variable[jax.Array]) -> PartitionSpec:
     """The sharding of `weight`, without the entry of a leading layer dim that a scan has already taken away."""
     spec = tuple(weight.get_metadata("spec"))
     return PartitionSpec(*spec[max(len(spec) - weight.ndim, 0) :])
+
+
+def whole_over_fsdp(array: jax.Array, spec: PartitionSpec) -> jax.Array:
+    """`array`, stored as `spec` says, gathered over fsdp; its gradient is summed back onto the shards."""
+    return _gathered(array, spec) if is_sharded() and "fsdp" in jax.tree.leaves(tuple(spec)) else array
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

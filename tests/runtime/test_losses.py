@@ -8,6 +8,7 @@ import pytest
 from jax import numpy as jnp
 
 from moec.runtime.losses import cross_entropy
+from moec.runtime.mesh import make_mesh
 
 SEQUENCES, LENGTH, WIDTH, VOCAB = 2, 12, 6, 32
 RNG = np.random.default_rng(0)
@@ -78,3 +79,19 @@ def test_chunks_never_hold_all_logits(batch_of, chunk) -> None:
     jaxpr = str(jax.make_jaxpr(jax.grad(lambda h: cross_entropy(h, HEAD, batch, chunk=chunk).cross_entropy))(HIDDEN))
     assert f"f32[{SEQUENCES},{LENGTH},{VOCAB}]" not in jaxpr
     assert f"f32[{chunk // SEQUENCES * SEQUENCES},{VOCAB}]" in jaxpr or f",{chunk // SEQUENCES},{VOCAB}]" in jaxpr
+
+
+@pytest.mark.parametrize("chunk", [None, 16])
+@pytest.mark.parametrize("axes", [{"data": 2, "seq": 2, "model": 2}, {"fsdp": 2, "model": 4}], ids=str)
+def test_a_cut_vocabulary_gives_the_same_loss_and_gradient(batch_of, shape_of, axes, chunk) -> None:
+    batch = batch_of(4, LENGTH)
+    hidden = jnp.concatenate([HIDDEN, HIDDEN[:, ::-1]])
+
+    def loss(hidden, head):
+        prediction = cross_entropy(hidden, head, batch, chunk=chunk, softcap=2.0)
+        return prediction.cross_entropy + 0.1 * prediction.squared_logsumexp
+
+    alone = jax.value_and_grad(loss, argnums=(0, 1))(hidden, HEAD)
+    with jax.set_mesh(make_mesh(shape_of(**axes))):
+        sharded = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(hidden, HEAD)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), jax.device_get(sharded), alone)
