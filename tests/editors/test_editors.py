@@ -119,14 +119,14 @@ def test_make_in_vim_lists_mistakes_with_their_places(tmp_path: Path) -> None:
 # ---- Neovim ----
 
 
-def attach(spec: Path, command: str, wait_milliseconds: int) -> dict[str, Any]:
+def attach(spec: Path, command: str, wait_milliseconds: int, **more: str) -> dict[str, Any]:
     """What the plugin does in Neovim with `spec` open."""
     neovim = shutil.which("nvim")
     if neovim is None:
         pytest.skip("needs nvim")
     answer = spec.parent / "answer.json"
     names = {"MOEC_COMMAND": command, "MOEC_SPEC": str(spec), "MOEC_ANSWER": str(answer)}
-    names |= {"MOEC_WAIT": str(wait_milliseconds)}
+    names |= {"MOEC_WAIT": str(wait_milliseconds), **more}
     names |= {name: str(spec.parent) for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")}
     paths = f"set runtimepath^={EDITORS / 'vim'},{EDITORS / 'neovim'}"
     call = (neovim, "-u", "NONE", "-i", "NONE", "--headless", "-n", "--cmd", paths)
@@ -171,6 +171,14 @@ def test_neovim_leaves_other_yaml_alone(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(MISTAKEN_YAML, encoding="utf-8")
     seen = attach(tmp_path / "other.yaml", f"{sys.executable} -m moec.cli.main lsp", 1000)
     assert seen["roots"] == []
+
+
+@pytest.mark.slow
+def test_neovim_shows_numbers_above_a_run_and_its_plan_when_asked(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples" / "quickstart.moe", tmp_path / "quickstart.moe")
+    seen = attach(tmp_path / "quickstart.moe", f"{sys.executable} -m moec.cli.main lsp", 20_000, MOEC_LENS="1")
+    assert any("parameters" in title for title in seen["lenses"]), seen
+    assert seen["page"][0].startswith("# baseline"), seen
 
 
 # ---- every editor that has a YAML language server ----
