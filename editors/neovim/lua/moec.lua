@@ -109,6 +109,7 @@ end
 --- `cmd` is `{ "moec", "lsp" }` unless given.
 function M.setup(options)
   options = vim.tbl_extend("force", { cmd = { "moec", "lsp" } }, options or {})
+  vim.cmd("highlight default link LspCodeLens Comment")
   for _, name in ipairs(COMMANDS) do
     vim.lsp.commands[name] = run_command
   end

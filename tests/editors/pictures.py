@@ -1,0 +1,174 @@
+"""Takes the pictures of docs/images: `python tests/editors/pictures.py`. Needs Chromium, chromedriver, tmux and nvim.
+
+The playground is pictured as it is; Neovim runs in a real terminal (tmux), whose screen is set as a page.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from browser import Browser, browser
+
+from moec.cli.playground.compiling import Compiling
+from moec.cli.playground.server import Opened, Server
+
+ROOT: Final = Path(__file__).parents[2]
+IMAGES: Final = ROOT / "docs" / "images"
+COLUMNS, ROWS = 138, 36
+SESSION: Final = "moec-picture"
+LOOK: Final = (
+    "set laststatus=2 scrolloff=0",
+    "colorscheme slate",
+    "highlight Normal guibg=#16181d",
+    "highlight SignColumn guibg=#16181d",
+)
+MISTAKEN: Final = (("n_heads = 4", "n_heads = 5"), ("seq_len    = 256", "seq_len    = 4k"))
+
+
+def spoilt(text: str) -> str:
+    for old, new in MISTAKEN:
+        text = text.replace(old, new, 1)
+    return text
+
+
+# ---- the playground ----
+
+
+def picture_playground(page: Browser) -> None:
+    text = (ROOT / "examples" / "switch_base.moe").read_text(encoding="utf-8")
+    with serving(Opened("switch_base.moe", text)) as address:
+        page.open(address)
+        page.wait_for(lambda: page.text("#state").endswith(" ms"), "an answer")
+        page.click("[data-tab=shapes]")
+        page.take_picture(IMAGES / "playground-shapes.png")
+    quickstart = (ROOT / "examples" / "quickstart.moe").read_text(encoding="utf-8")
+    with serving(Opened("quickstart.moe", quickstart)) as address:
+        page.open(address)
+        page.wait_for(lambda: page.text("#state").endswith(" ms"), "an answer")
+        page.take_picture(IMAGES / "playground-plan.png")
+        page.click("[data-tab=program]")
+        for old, new in MISTAKEN:
+            page.ask(f"const t = document.querySelector('#text'); t.value = t.value.replace({old!r}, {new!r})")
+        page.ask("document.querySelector('#text').dispatchEvent(new Event('input'))")
+        page.wait_for(lambda: "error" in page.text("#state"), "the mistake")
+        page.take_picture(IMAGES / "playground-mistake.png")
+
+
+@contextmanager
+def serving(opened: Opened) -> Iterator[str]:
+    """The address of a playground with a spec in it, until the block ends."""
+    with Compiling() as compiling, Server(0, opened, compiling) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.address
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+# ---- Neovim ----
+
+
+def picture_neovim(page: Browser, folder: Path) -> None:
+    (folder / "moec.root").touch()
+    text = (ROOT / "examples" / "quickstart.moe").read_text(encoding="utf-8")
+    (folder / "quickstart.moe").write_text(text, encoding="utf-8")
+    (folder / "mistake.moe").write_text(spoilt(text), encoding="utf-8")
+    shown = {"neovim-numbers": ("quickstart.moe", "35G"), "neovim-mistake": ("mistake.moe", "gg")}
+    for name, (spec, keys) in shown.items():
+        screen = screen_of_neovim(folder, spec, keys)
+        (folder / "screen.html").write_text(page_of_screen(screen), encoding="utf-8")
+        page.open((folder / "screen.html").as_uri())
+        page.take_picture(IMAGES / f"{name}.png")
+
+
+def screen_of_neovim(folder: Path, spec: str, keys: str) -> str:
+    """What the terminal shows, with its escapes."""
+    paths = f"set runtimepath^={ROOT / 'editors' / 'vim'},{ROOT / 'editors' / 'neovim'} termguicolors number noswapfile"
+    setup = f"lua require('moec').setup({{ cmd = {{ '{sys.executable}', '-m', 'moec.cli.main', 'lsp' }} }})"
+    init = folder / "init.vim"
+    init.write_text("\n".join((paths, *LOOK, setup)) + "\n", encoding="utf-8")
+    home = {name: str(folder) for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")}
+    tmux = ("tmux", "-f", "/dev/null", "-L", SESSION)
+    start = ("new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), f"nvim -u {init} {folder / spec}")
+    environment = {**os.environ, **home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    subprocess.run((*tmux, *start), env=environment, check=True)
+    try:
+        subprocess.run((*tmux, "set", "-g", "status", "off"), check=True)
+        time.sleep(4)
+        subprocess.run((*tmux, "send-keys", keys), check=True)
+        time.sleep(2)
+        done = subprocess.run((*tmux, "capture-pane", "-e", "-p"), capture_output=True, text=True, check=True)
+    finally:
+        subprocess.run((*tmux, "kill-server"), check=False)
+    return done.stdout
+
+
+PAGE: Final = """<!doctype html><meta charset="utf-8"><style>
+body { margin: 0; background: #16181d; color: #d7dae0; }
+pre { margin: 12px; font: 14px/19px "DejaVu Sans Mono", monospace; }
+</style><pre>%s</pre>"""
+
+
+def page_of_screen(screen: str) -> str:
+    """The screen as a page: every stretch between two escapes in its colours."""
+    style: dict[str, str] = {}
+    parts = []
+    for escape, text in re.findall(r"(?:\x1b\[([0-9;]*)m)?([^\x1b]*)", screen):
+        style = dict(changed(style, escape))
+        css = ";".join(f"{name}:{value}" for name, value in style.items())
+        parts.append(f'<span style="{css}">{html.escape(text)}</span>')
+    return PAGE % "".join(parts)
+
+
+PLAIN: Final = {
+    "1": ("font-weight", "bold"),
+    "3": ("font-style", "italic"),
+    "4": ("text-decoration", "underline"),
+}
+
+
+def changed(style: dict[str, str], escape: str) -> Iterator[tuple[str, str]]:
+    """The style after an escape of true colours, bold, italic or underline."""
+    codes = escape.split(";") if escape else []
+    kept = {} if "0" in codes[:1] or codes == [""] else dict(style)
+    while codes:
+        code = codes.pop(0)
+        if code in ("38", "48") and codes[:1] == ["2"]:
+            kept["color" if code == "38" else "background"] = f"rgb({','.join(codes[1:4])})"
+            codes = codes[4:]
+        elif code in PLAIN:
+            name, value = PLAIN[code]
+            kept[name] = value
+        elif code in ("39", "49"):
+            kept.pop("color" if code == "39" else "background", None)
+    yield from kept.items()
+
+
+def main() -> None:
+    """All pictures, each below 200 KB."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with browser() as page, tempfile.TemporaryDirectory() as folder:
+        page.on_page("POST", "/window/rect", {"width": 1200, "height": 860})
+        picture_playground(page)
+        picture_neovim(page, Path(folder))
+    for path in sorted(IMAGES.glob("*.png")):
+        print(f"{path.stat().st_size:>8} {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
