@@ -87,7 +87,7 @@ def _in_block(view: View, cursor: Cursor, writer: Writer, position: types.Positi
         return
     around = _around(view, cursor, position)
     for field in info.fields:
-        if field.name not in around.written and not _is_excluded(field, info, around):
+        if not field.replaced_by and field.name not in around.written and not _is_excluded(field, info, around):
             rank = 0 if _is_missing(field, info, around) else 2
             detail = "missing" if rank == 0 else f"default {field.default}" if field.default else ""
             doc = describe_field(field, info.path)

@@ -28,7 +28,6 @@ from moec.lsp.session import Session
 from moec.lsp.tokens import LEGEND
 
 NAME: Final = "moec"
-VERSION: Final = "0.1.0"
 
 WATCHED: Final = "**/*.{moe,yaml,yml}"
 
@@ -45,8 +44,8 @@ OPTIONS: Final[dict[str, Any]] = {
 class Server(LanguageServer):
     """Holds the session of its one editor, and speaks for it."""
 
-    def __init__(self) -> None:
-        super().__init__(NAME, VERSION, protocol_cls=Protocol)
+    def __init__(self, version: str) -> None:
+        super().__init__(NAME, version, protocol_cls=Protocol)
         self.session = Session(self)
         self.pages: Path | None = None
         self.has_ended = False
@@ -63,6 +62,10 @@ class Server(LanguageServer):
         if workspace and workspace.code_lens and workspace.code_lens.refresh_support:
             self.workspace_code_lens_refresh(None)
 
+    def report(self, fault: str) -> None:
+        """Writes a fault of the server itself into the editor's log."""
+        self.window_log_message(types.LogMessageParams(types.MessageType.Error, fault))
+
     def show(self, pages: tuple[Page, ...]) -> dict[str, str]:
         """Writes `pages` into the session's folder, and asks the editor to show the first, if it can do that."""
         self.pages = self.pages or Path(tempfile.mkdtemp(prefix="moec-lsp-"))
@@ -74,9 +77,9 @@ class Server(LanguageServer):
         return {"uri": uri, "text": pages[0].text}
 
 
-def build_server() -> Server:
-    """A server that waits for its editor."""
-    server = Server()
+def build_server(version: str) -> Server:
+    """A server that waits for its editor; `version` is that of moec."""
+    server = Server(version)
     for name, handler in requests.HANDLERS.items():
         server.feature(name, OPTIONS.get(name))(_bound(handler, server.session))
     server.feature(types.INITIALIZE)(_initializer(server))
@@ -87,13 +90,13 @@ def build_server() -> Server:
     return server
 
 
-def serve() -> bool:
+def serve(version: str) -> bool:
     """Serves the editor on standard input and output until it ends the session; whether it did so as agreed.
 
     Whatever else would print goes to standard error, where it cannot come between two messages.
     """
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
-    server = build_server()
+    server = build_server(version)
     gc.freeze()  # what is loaded by now stays: looking through it for garbage would cost a keystroke now and then
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server.start_io(sys.stdin.buffer, output)

@@ -8,6 +8,7 @@ ever executed; what is read are specs, the files that they use, and hardware fil
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Generator, Iterator
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -46,6 +47,9 @@ class Client(Protocol):
 
     def refresh(self) -> None:
         """Numbers that are shown between the lines may be others now."""
+
+    def report(self, fault: str) -> None:
+        """Something went wrong in the server itself."""
 
 
 class Document:
@@ -169,12 +173,20 @@ class Session:
     def _start(self, document: Document) -> None:
         _stop(document)
         document.task = asyncio.ensure_future(self._check(document))
+        document.task.add_done_callback(self._report)
 
     async def _check(self, document: Document) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
         front = await self._check_once(document, certain=False)
         if front and not front.is_certain:
             document.settling = asyncio.ensure_future(self._settle(document))
+            document.settling.add_done_callback(self._report)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        """Tells the editor of a fault in `task`; what was shown before stays."""
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            self.client.report("".join(traceback.format_exception(fault)))
 
     async def _settle(self, document: Document) -> None:
         await asyncio.sleep(SETTLE_SECONDS)

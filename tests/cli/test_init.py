@@ -1,4 +1,4 @@
-"""`moec init`, `moec convert`, `moec schema`, `moec expand`, `moec lsp`: the small commands."""
+"""`moec init`, `moec convert`, `moec schema`, `moec expand`: the small commands."""
 
 from __future__ import annotations
 
@@ -78,9 +78,3 @@ def test_origins_say_where_values_were_written(moec, tiny) -> None:
         if "d_model" in line
     )
     assert "tiny.moe:7" in line
-
-
-def test_the_language_server_says_what_to_use_until_it_is_there(moec) -> None:
-    called = moec("lsp")
-    assert called.status == 2
-    assert "moec check" in called.err

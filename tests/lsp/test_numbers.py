@@ -107,5 +107,7 @@ def test_unsaved_changes_are_told_by_what_they_mean(desk: Desk) -> None:
     assert "## checkpoint" in page.text
     assert "| `model.n_layers` | 2 | 4 |" in page.text
     assert "no such run" in diff_page(view.name, "other", None).text
-    (same,) = desk.view(BASE + "\n# a comment\n").checked.runs  # type: ignore[union-attr]
+    commented = desk.view(BASE + "\n# a comment\n")
+    assert commented.checked is not None
+    (same,) = commented.checked.runs
     assert "None that change" in diff_page(view.name, "baseline", same).text
