@@ -29,6 +29,7 @@ from moec.spec.fields.types import (
 )
 from moec.spec.limits import MAX_IDENTIFIER, MAX_LIST_ITEMS
 from moec.spec.quantities import SUFFIX_VALUES, read_number
+from moec.spec.schema_snippets import snippets
 
 Schema = Mapping[str, Any]
 
@@ -79,7 +80,10 @@ def json_schema() -> Schema:
         "use": _named({"type": "string"}, "Other files, by alias: `{base: base.moe.yaml}`."),
         "let": _named(values, "Named values."),
     }
-    kinds = {info.path: _named({"$ref": f"#/definitions/{info.path}"}, info.doc) for info in TABLE}
+    kinds = {
+        info.path: {**_named({"$ref": f"#/definitions/{info.path}"}, info.doc), "defaultSnippets": snippets(info)}
+        for info in TABLE
+    }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": SCHEMA_NAME,
@@ -95,7 +99,7 @@ def json_schema() -> Schema:
 def _named(inner: Schema, description: str) -> Schema:
     return {
         "type": "object",
-        "description": description,
+        **_described(description),
         "propertyNames": {"$ref": "#/definitions/name"},
         "additionalProperties": inner,
     }
@@ -120,7 +124,7 @@ def _block(info: BlockInfo) -> Schema:
         properties["assert"] = {"$ref": "#/definitions/asserts"}
     schema: dict[str, Any] = {
         "type": "object",
-        "description": info.doc,
+        **_described(info.doc),
         "additionalProperties": False,
         "properties": properties,
     }
@@ -187,11 +191,18 @@ def _field(field: FieldInfo) -> Schema:
     rule = range_rule(field.type) if isinstance(field.type, NumberType) else ""
     kind = f"Takes {type_name(field.type)}{f', {rule}' if rule else ''}."
     default = f" Default: `{field.default}`." if field.default is not None else ""
-    value["description"] = f"{field.doc}\n\n{kind}{default}"
+    value |= _described(f"{field.doc}\n\n{kind}{default}")
     value["examples"] = [_as_json(field.example)]
     if field.default is not None and _is_constant(field.default):
         value["default"] = _as_json(field.default)
+    if field.replaced_by:
+        value |= {"deprecationMessage": f"Write `{field.replaced_by}` instead.", "doNotSuggest": True}
     return value
+
+
+def _described(text: str) -> Schema:
+    """For tools that show plain text, and for those that know the keyword for Markdown."""
+    return {"description": text, "markdownDescription": text}
 
 
 def _value(field_type: FieldType) -> Schema:

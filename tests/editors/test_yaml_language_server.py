@@ -90,5 +90,13 @@ def test_the_doc_of_a_field_is_shown(client: Client, spec: Path) -> None:
     text = spec.read_text(encoding="utf-8")
     open_text(client, spec, text)
     shown = client.ask("textDocument/hover", at(text, "capacity_fac", spec))["contents"]["value"]
-    assert "Takes" in shown
-    assert "dropless" in shown
+    assert "Takes a number or `dropless`" in shown, "as Markdown, not with its marks escaped"
+
+
+def test_a_new_block_is_offered_with_all_that_it_must_have(client: Client, spec: Path) -> None:
+    text = spec.read_text(encoding="utf-8") + "study:\n  \n"
+    open_text(client, spec, text)
+    items = client.ask("textDocument/completion", at(text, "study:\n  ", spec))["items"]
+    (item,) = [one for one in items if one["label"] == "study"]
+    assert "runs:" in item["textEdit"]["newText"]
+    assert "match: ${4:" in item["textEdit"]["newText"]

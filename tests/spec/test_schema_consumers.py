@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, assume, find, given, settings
 from hypothesis import strategies as st
 
 from moec.compiler.pipeline import check
+from moec.spec.fields.table import TABLE
 from moec.spec.json_schema import json_schema
 from moec.spec.loader import load_text
 from moec.spec.parser import parse
@@ -134,9 +137,9 @@ def spoilt_trees(draw: st.DrawFn) -> Any:
         elif how == "rename":
             inside[draw(odd_names)] = inside.pop(path[-1])
         elif how == "replace":
-            inside[path[-1]] = draw(odd_values)
+            inside[path[-1]] = copy.deepcopy(draw(odd_values))
         else:
-            inside[draw(odd_names)] = draw(odd_values)
+            inside[draw(odd_names)] = copy.deepcopy(draw(odd_values))
         assume(tree)
     return tree
 
@@ -162,6 +165,42 @@ def test_what_the_schema_accepts_lacks_nothing_where_nothing_is_inherited(tree: 
 def test_some_spoilt_trees_are_accepted_and_some_are_not(is_accepted: bool) -> None:
     found = find(spoilt_trees(), lambda tree: VALIDATOR.is_valid(tree) is is_accepted, settings=settings(deadline=None))
     assert VALIDATOR.is_valid(found) is is_accepted
+
+
+# ---- what editors show and offer ----
+
+KINDS_OF_BLOCKS = sorted(info.path for info in TABLE)
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_BLOCKS)
+def test_what_is_offered_for_a_block_keeps_the_schema_as_it_is(kind: str) -> None:
+    (snippet,) = json_schema()["properties"][kind]["defaultSnippets"]
+    filled = re.sub(r"\$\{\d+:([^}]*)\}", r"\1", json.dumps({"edition": 2026, kind: snippet["body"]}))
+    text = yaml.safe_dump(json.loads(filled)).replace("'", "")
+    assert accepts(text), list(VALIDATOR.iter_errors(yaml.safe_load(text)))
+    assert errors_of(text) & (STRUCTURAL | INCOMPLETE | {"MOE2013"}) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_BLOCKS)
+def test_each_place_in_what_is_offered_has_its_own_number(kind: str) -> None:
+    numbers = re.findall(r"\$\{(\d+):", json.dumps(json_schema()["properties"][kind]["defaultSnippets"]))
+    assert numbers == [str(number + 1) for number in range(len(numbers))]
+
+
+def test_docs_are_given_as_markdown_too() -> None:
+    block = json_schema()["definitions"]["model"]
+    for described in (block, block["properties"]["d_model"], block["properties"]["experts"]):
+        assert described["markdownDescription"] == described["description"]
+
+
+def test_a_field_that_gave_way_to_another_says_so_and_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    (budget,) = [info for info in TABLE if info.path == "budget"]
+    fields = tuple(replace(one, replaced_by="tokens") if one.name == "hours" else one for one in budget.fields)
+    monkeypatch.setattr("moec.spec.json_schema.TABLE", (replace(budget, fields=fields),))
+    properties = json_schema()["definitions"]["budget"]["properties"]
+    assert properties["hours"]["deprecationMessage"] == "Write `tokens` instead."
+    assert properties["hours"]["doNotSuggest"]
+    assert "doNotSuggest" not in properties["tokens"]
 
 
 # ---- other tools ----
