@@ -62,6 +62,7 @@ class Compiling:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for the server, which ends this
         )
         return self._process
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -202,3 +206,34 @@ def test_a_port_that_is_taken_is_misuse(moec: Any, server: Server) -> None:
     called = moec("playground", "--no-browser", "--port", str(server.server_port))
     assert called.status == 2
     assert called.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends the signal that Ctrl-C sends")
+def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "tiny.moe").write_text(TINY, encoding="utf-8")
+    command = (sys.executable, "-m", "moec.cli.main", "playground", "tiny.moe", "--no-browser", "--port", "0")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        assert found is not None
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+        connection.request("POST", "/answer", question(), {"Content-Type": "application/json"})
+        assert json.load(connection.getresponse())["plan"]["run"] == "baseline"
+        connection.close()
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, told) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.moe"]

@@ -88,6 +88,23 @@ def test_a_mistake_is_underlined_and_mended_with_a_click(page: chromium.Browser)
     assert page.ask("return document.querySelector('#text').value") == QUICKSTART
 
 
+def test_what_a_click_has_mended_can_be_taken_back(page: chromium.Browser) -> None:
+    page.ask("const paper = document.querySelector('#text'); paper.focus(); paper.setSelectionRange(0, 0)")
+    page.type("#text", "modle a {}\n")
+    page.wait_for(lambda: "MOE2001" in page.text("#diagnostics"), "the mistake")
+    page.click("#diagnostics .fix")
+    page.wait_for(lambda: "MOE2001" not in page.text("#diagnostics"), "the mended text")
+    page.ask("document.execCommand('undo')")
+    page.wait_for(lambda: "MOE2001" in page.text("#diagnostics"), "the mistake again")
+
+
+def test_a_new_line_begins_where_the_block_wants_it(page: chromium.Browser) -> None:
+    place = "const paper = document.querySelector('#text'); const at = paper.value.indexOf('experts {') + 9;"
+    page.ask(f"{place} paper.focus(); paper.setSelectionRange(at, at)")
+    page.type("#text", "\nscale = 2.0")
+    assert "  experts {\n    scale = 2.0\n" in str(page.ask("return document.querySelector('#text').value"))
+
+
 def test_a_number_leads_to_its_line(page: chromium.Browser) -> None:
     page.ask("document.querySelector('.fact .place').click()")
     line = int(page.text(".fact .place").removeprefix("line "))

@@ -53,8 +53,14 @@ export class Editor {
 
   replace(start, end, replacement) {
     this.select(start, end);
-    const { selectionStart, selectionEnd } = this.textarea;
-    this.textarea.setRangeText(replacement, selectionStart, selectionEnd, "end");
+    this.type(replacement);
+  }
+
+  /** Puts `text` where the selection is, so that the browser can take it back. */
+  type(text) {
+    this.textarea.focus();
+    if (document.execCommand(text ? "insertText" : "delete", false, text)) return;
+    this.textarea.setRangeText(text, this.textarea.selectionStart, this.textarea.selectionEnd, "end");
     this.changed();
   }
 
@@ -66,8 +72,7 @@ export class Editor {
     if (event.key === "Enter" && !modified) typed = "\n" + indentAfter(this.text.slice(0, at));
     if (typed === null) return;
     event.preventDefault();
-    this.textarea.setRangeText(typed, at, end, "end");
-    this.changed();
+    this.type(typed);
   }
 
   draw() {
