@@ -213,27 +213,21 @@ def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: P
     (tmp_path / "tiny.moe").write_text(TINY, encoding="utf-8")
     command = (sys.executable, "-m", "moec.cli.main", "playground", "tiny.moe", "--no-browser", "--port", "0")
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
-        assert found is not None
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
-        connection.request("POST", "/answer", question(), {"Content-Type": "application/json"})
-        assert json.load(connection.getresponse())["plan"]["run"] == "baseline"
-        connection.close()
-        os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, start_new_session=True, **pipes
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+            assert found is not None
+            connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+            connection.request("POST", "/answer", question(), {"Content-Type": "application/json"})
+            assert json.load(connection.getresponse())["plan"]["run"] == "baseline"
+            connection.close()
+            os.killpg(process.pid, signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, told) == (0, "")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.moe"]
