@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from moec.runtime.batch import Batch, RouterReport
-from moec.runtime.mesh import BATCH_AXES, constrain
+from moec.runtime.mesh import BATCH_AXES, constrain, is_sharded
 from moec.runtime.weights import Weight, used
 
 TINY = 1e-20
@@ -62,7 +62,7 @@ def route(
     compared_BSE = logits_BSE if order == "topk_then_score" else every_BSE
     if bias is not None:
         compared_BSE = compared_BSE + used(bias, jnp.float32)
-    _, experts_BSK = jax.lax.top_k(jax.lax.stop_gradient(compared_BSE), top_k)
+    experts_BSK = _best(jax.lax.stop_gradient(compared_BSE), top_k)
     chosen_BSKE = jax.nn.one_hot(experts_BSK, logits_BSE.shape[-1], dtype=jnp.float32)
     if score == "softmax" and order == "topk_then_score":
         weights_BSK = jax.nn.softmax(jnp.sum(chosen_BSKE * logits_BSE[..., None, :], axis=-1))
@@ -78,6 +78,19 @@ def route(
         real_BS=real_BS,
         dropless=batch.dropless,
     )
+
+
+def _best(compared_BSE: jax.Array, top_k: int) -> jax.Array:
+    """The experts that compare best, best first [B, S, K]. On a mesh each device looks at its own tokens: XLA for CPUs
+    has no sharded top-k and would gather all tokens on every device."""
+
+    def best(compared: jax.Array) -> jax.Array:
+        return jax.lax.top_k(compared, top_k)[1]
+
+    if not is_sharded():
+        return best(compared_BSE)
+    tokens = PartitionSpec(BATCH_AXES, "seq", None)
+    return jax.shard_map(best, in_specs=tokens, out_specs=tokens, check_vma=False)(compared_BSE)
 
 
 def report_routing(routing: Routing, dropped: jax.Array) -> RouterReport:

@@ -12,13 +12,13 @@ from math import prod
 from typing import Final
 
 from moec.compiler.formulas.collectives import all_reduce_send_bytes, all_to_all_send_bytes, gathered_send_bytes
-from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, local_shape
-from moec.compiler.passes.estimate_memory import activation_bytes, stem
+from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, FLOAT32_BYTES, activation_bytes, local_shape, stem
 from moec.compiler.plan import ActivationPlan, BatchPlan, CollectivePlan, MeshPlan, RoutingPlan, StackPlan, TensorPlan
 from moec.compiler.typed import RunSpec
 
-GRADIENT_AXES: Final = ("data", "expert", "seq")
-"""Mesh axes that see different tokens and do not cut a weight by themselves; `fsdp` has its own reduce-scatter."""
+GRADIENT_AXES: Final = ("data", "fsdp", "expert", "seq")
+"""Mesh axes that see different tokens, in the order of the mesh: those that cut a weight sum its gradient by cutting
+it (`fsdp` by a reduce-scatter, `expert` because other tokens' slots have come to the expert)."""
 
 
 def list_collectives(
@@ -31,13 +31,13 @@ def list_collectives(
     activations: tuple[ActivationPlan, ...],
 ) -> tuple[CollectivePlan, ...]:
     """Collectives over every axis that is longer than 1, weights first, then the stream through the layers."""
-    # Forward, once more where the layer is made again, and backward.
-    passes = (2 if run.remat.policy in ("full", "names") else 1) * batch.micro_batches
+    again = 0 if run.remat.policy == "none" else 1
+    passes = (1 + again) * batch.micro_batches
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     rows = (
         *weight_collectives(run, mesh.axes, batch.micro_batches, tensors),
         *model_collectives(stack, mesh.axes, passes, batch.micro_batches, routing, sizes),
-        *expert_collectives(stack, mesh.axes, passes, batch.micro_batches, routing, sizes),
+        *expert_collectives(run, stack, mesh.axes, batch.micro_batches, routing, sizes),
         *sequence_collectives(stack, mesh.axes["seq"], passes, batch.micro_batches, sizes),
     )
     return tuple(row for row in rows if row.count and row.bytes)
@@ -46,23 +46,28 @@ def list_collectives(
 def weight_collectives(
     run: RunSpec, axes: Mapping[str, int], micro_batches: int, tensors: tuple[TensorPlan, ...]
 ) -> Iterator[CollectivePlan]:
-    """Weights gathered over `fsdp` in the compute dtype for forward and backward; gradients scattered back and
-    summed."""
+    """Weights gathered over `fsdp` in the compute dtype; gradients scattered back over it and summed over the axes
+    that see other tokens. A layer that is made again in the backward pass gathers its weights again; else the gathered
+    weights are kept. A tied table is gathered, and its gradient summed, for both of its uses."""
     size = BYTES_PER_ELEMENT[run.model.dtype.compute]
+    again = 0 if run.remat.policy == "none" else 1
     for tensor in (tensor for tensor in tensors if tensor.trainable):
         cut = {axis for names in tensor.sharding for axis in names}
         local = prod(local_shape(tensor.shape, tensor.sharding, axes)) * size
-        name, count = f"{tensor.owner}.{tensor.name}", tensor.copies * micro_batches
+        uses = 2 if tensor.role == "embedding" and run.model.tie_embeddings else 1
+        name, count = f"{tensor.owner}.{tensor.name}", uses * tensor.copies * micro_batches
         if "fsdp" in cut:
             sent = gathered_send_bytes(local * axes["fsdp"], axes["fsdp"])
-            yield CollectivePlan("all-gather", "fsdp", 2 * count, sent, f"{name} for forward and backward")
+            gathers, when = (1 + again, " and to make layers again") if tensor.layers and again else (1, "")
+            yield CollectivePlan("all-gather", "fsdp", gathers * count, sent, f"{name} for the forward pass{when}")
             yield CollectivePlan("reduce-scatter", "fsdp", count, sent, f"gradient of {name}")
         # A weight that `fsdp` does not cut has its gradient summed over `fsdp` with the rest.
-        candidates = GRADIENT_AXES if "fsdp" in cut else ("fsdp", *GRADIENT_AXES)
-        summed = tuple(axis for axis in candidates if axis not in cut and axes[axis] > 1)
+        summed = tuple(axis for axis in GRADIENT_AXES if axis not in cut and axes[axis] > 1)
         devices = prod(axes[axis] for axis in summed)
+        # XLA casts gradients of experts to float32 before it sums them over the axes that remain.
+        total = local // size * FLOAT32_BYTES if tensor.role == "experts" else local
         yield CollectivePlan(
-            "all-reduce", "+".join(summed), count, all_reduce_send_bytes(local, devices), f"gradient of {name}"
+            "all-reduce", "+".join(summed), count, all_reduce_send_bytes(total, devices), f"gradient of {name}"
         )
 
 
@@ -97,30 +102,38 @@ def exchanges(routing: RoutingPlan, axes: Mapping[str, int]) -> bool:
 
 
 def expert_collectives(
+    run: RunSpec,
     stack: StackPlan,
     axes: Mapping[str, int],
-    passes: int,
     micro_batches: int,
     routing: RoutingPlan | None,
     sizes: Mapping[str, int],
 ) -> Iterator[CollectivePlan]:
-    """Tokens to their experts and back: 2 all-to-alls per MoE layer and direction, or a gather and a scatter of all
-    tokens.
+    """Tokens to their experts and back: 2 all-to-alls per MoE layer forward, 2 backward, and those of the forward pass
+    again whose result the backward pass needs and remat does not keep; or a gather and a scatter of all tokens.
 
     Source: arXiv 2405.15052, table 1 (the two re-shardings of dispatched tokens lie inside the expert axis).
     """
     if routing is None:
         return
-    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
-    count = n_moe * (passes + micro_batches)
-    n = axes["expert"]
+    n, count = axes["expert"], sum(layer.kind == "moe" for layer in stack.layers) * micro_batches
     if exchanges(routing, axes):
+        remade = 0 if run.remat.policy == "none" else 2 - len(kept_exchanges(run))
         sent = all_to_all_send_bytes(sizes["expert_buffer"], n)
-        yield CollectivePlan("all-to-all", "expert", 2 * count, sent, "expert slots, there and back")
+        what = f"expert slots, there and back{', and again for the backward pass' if remade else ''}"
+        yield CollectivePlan("all-to-all", "expert", (4 + remade) * count, sent, what)
         return
+    passes = 1 if run.remat.policy == "none" else 2
     sent = gathered_send_bytes(sizes["residual"] * axes["model"] * n, n)
-    yield CollectivePlan("all-gather", "expert", count, sent, "tokens to every expert shard")
-    yield CollectivePlan("reduce-scatter", "expert", count, sent, "expert outputs back to their tokens")
+    yield CollectivePlan("all-gather", "expert", count * (passes + 1), sent, "tokens to every expert shard")
+    yield CollectivePlan("reduce-scatter", "expert", count * (passes + 1), sent, "expert outputs back to their tokens")
+
+
+def kept_exchanges(run: RunSpec) -> frozenset[str]:
+    """Which results of the two all-to-alls remat `names` keeps: an exchange of its own each."""
+    if run.remat.policy != "names":
+        return frozenset()
+    return frozenset({*run.remat.save, *run.remat.offload}) & {"expert_buffer", "expert_out"}
 
 
 def sequence_collectives(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from moec.runtime.proof.expectation import Expectation, ExpectedCollective
@@ -21,17 +21,19 @@ FAMILIES = {
 """Operations that do the same work. A sum whose result is cut may be an all-reduce and a slice, a sum over two axes one
 operation or two: XLA chooses."""
 
-SMALL_BYTES = 2**20
-SMALL_SHARE = 0.01
-"""What no plan lists one by one: a kind of collective that sends at most this many bytes in a step, or this share of
-all that the plan sends, is a control message (norms of gradients, counts of the routers, indices)."""
+SMALL_PAYLOAD_BYTES = 2**16
+SMALL_SHARE = 0.005
+"""What no plan lists one by one: a kind of collective whose largest message is at most this many bytes, or which sends
+at most this share of all that the plan sends, carries statistics (norms of gradients, counts of the routers, the loss)
+or indices."""
 
 MOST_OVER = 1.5
 LEAST_UNDER = 0.5
 """How far the bytes over one axis may be from the plan's. Assumption: XLA may keep float32 where the plan has bfloat16
-in some of an axis's messages, or do without some; twice the traffic is another program."""
+in some of an axis's messages, or find some twice the same; twice the traffic is another program."""
 
-Class = Literal["planned", "statistics", "unplanned"]
+Class = Literal["planned", "windowed", "statistics", "unplanned"]
+"""`windowed`: a ring of permutes in which XLA hides a planned gather or reduction behind the product that needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,14 @@ class JudgedCollective:
 
 @dataclass(frozen=True, slots=True)
 class AxisTotal:
-    """Bytes that a device sends in a step for one kind of work over all axes that include `axis`."""
+    """Bytes that a device sends in a step for one kind of work over all axes that include `axis`, statistics left out;
+    `windowed` where permutes are among them."""
 
     family: str
     axis: str
     bytes: int
     planned_bytes: int
+    windowed: bool
 
     @property
     def ratio(self) -> float:
@@ -88,13 +92,13 @@ def judge(measured: Measured | None, expectation: Expectation | None, target: Ta
     """
     planned = () if expectation is None else expectation.collectives
     rows = () if measured is None else measured.collectives
-    judged = tuple(_judged(row, planned) for row in rows)
-    totals = () if expectation is None or measured is None else _totals(rows, planned)
+    totals = () if expectation is None else _totals(rows, planned, target.chip.platform)
+    judged = tuple(_judged(row, planned, totals) for row in rows)
     failures = [refusal] if refusal else []
     if measured is not None:
         failures += _over_capacity(measured, target.chip.hbm_bytes)
-    if expectation is not None:
-        failures += [*_unplanned(judged), *_off(totals, judged, planned)]
+        if expectation is not None:
+            failures += [*_unplanned(judged), *_off(totals, judged, planned)]
     warnings = () if measured is None else measured.warnings
     return Proof(
         target=str(target),
@@ -109,36 +113,69 @@ def judge(measured: Measured | None, expectation: Expectation | None, target: Ta
     )
 
 
-def _judged(row: CollectiveRow, planned: tuple[ExpectedCollective, ...]) -> JudgedCollective:
+def _judged(
+    row: CollectiveRow, planned: tuple[ExpectedCollective, ...], totals: tuple[AxisTotal, ...]
+) -> JudgedCollective:
     """What the plan says of the same family of operations over these axes, or over parts that make them up."""
-    family, axes = FAMILIES[row.op], _axes(row.axis)
-    parts = [other for other in planned if FAMILIES[other.op] == family and _axes(other.axis) <= axes]
-    exact = [other for other in parts if other.op == row.op and _axes(other.axis) == axes]
-    matching = exact or [other for other in parts if _axes(other.axis) == axes] or parts
-    covered = frozenset().union(*(_axes(other.axis) for other in matching)) == axes if matching else False
-    judgement: Class = "planned" if covered and not row.axis.startswith("part of ") else "unplanned"
-    if judgement == "unplanned" and is_small(row.bytes, planned):
-        judgement = "statistics"
-    count = sum(other.count for other in matching) if covered else 0
-    return JudgedCollective(row, judgement, count, sum(other.step_bytes for other in matching) if covered else 0)
+    axes, is_part = _axes(row.axis), row.axis.startswith("part of ")
+    parts = [other for other in planned if FAMILIES[other.op] == FAMILIES[row.op] and _axes(other.axis) <= axes]
+    same_axes = [other for other in parts if _axes(other.axis) == axes]
+    exact = [other for other in same_axes if other.op == row.op] or same_axes
+    if exact and not is_part:
+        count, size = sum(other.count for other in exact), sum(other.step_bytes for other in exact)
+        return JudgedCollective(row, "planned", count, size)
+    if FAMILIES[row.op] == "permute" and any(row.axis == total.axis and total.windowed for total in totals):
+        return JudgedCollective(row, "windowed", 0, 0)
+    if is_small(row, planned):
+        return JudgedCollective(row, "statistics", 0, 0)
+    covered = parts and not is_part and frozenset().union(*(_axes(other.axis) for other in parts)) == axes
+    return JudgedCollective(row, "planned" if covered else "unplanned", 0, 0)
 
 
-def is_small(sent: int, planned: tuple[ExpectedCollective, ...]) -> bool:
-    """Whether so many bytes are a control message, beside what the plan sends."""
-    return sent <= max(SMALL_BYTES, SMALL_SHARE * sum(row.step_bytes for row in planned))
+def is_small(row: CollectiveRow, planned: tuple[ExpectedCollective, ...]) -> bool:
+    """Whether a kind of collective carries statistics, beside what the plan sends."""
+    return row.payload_bytes <= SMALL_PAYLOAD_BYTES or row.bytes <= SMALL_SHARE * _sent(planned)
 
 
-def _totals(rows: tuple[CollectiveRow, ...], planned: tuple[ExpectedCollective, ...]) -> tuple[AxisTotal, ...]:
-    keys = {(FAMILIES[row.op], axis) for row in (*rows, *planned) for axis in _axes(row.axis)}
-    return tuple(
-        AxisTotal(
-            family,
-            axis,
-            sum(row.bytes for row in rows if FAMILIES[row.op] == family and axis in _axes(row.axis)),
-            sum(row.step_bytes for row in planned if FAMILIES[row.op] == family and axis in _axes(row.axis)),
-        )
-        for family, axis in sorted(keys)
-    )
+def _sent(planned: tuple[ExpectedCollective, ...]) -> int:
+    return sum(row.step_bytes for row in planned)
+
+
+def _totals(
+    rows: tuple[CollectiveRow, ...], planned: tuple[ExpectedCollective, ...], platform: str
+) -> tuple[AxisTotal, ...]:
+    """By family and single axis. Permutes go to the family that sends least of what is planned over their axis."""
+    large = [row for row in rows if FAMILIES[row.op] == "permute" or not is_small(row, planned)]
+    keys = {(FAMILIES[row.op], axis) for row in (*large, *planned) for axis in _axes(row.axis)}
+    totals = []
+    for family, axis in sorted(keys):
+        own = [row for row in large if FAMILIES[row.op] == family and axis in _axes(row.axis)]
+        wanted = [row for row in planned if FAMILIES[row.op] == family and axis in _axes(row.axis)]
+        found = sum(_work_bytes(row, wanted, platform) for row in own)
+        totals.append(AxisTotal(family, axis, found, sum(row.step_bytes for row in wanted), False))
+    return _with_windows(tuple(totals))
+
+
+def _work_bytes(row: CollectiveRow, wanted: list[ExpectedCollective], platform: str) -> int:
+    """What a row sends. XLA for CPUs has no reduce-scatter to put in the place of an all-reduce and a slice: there the
+    all-reduce counts as what the plan has."""
+    ops = {other.op for other in wanted if _axes(other.axis) == _axes(row.axis)}
+    stands_in = platform == "cpu" and row.op == "all-reduce" and "reduce-scatter" in ops
+    return row.bytes // 2 if stands_in else row.bytes
+
+
+def _with_windows(totals: tuple[AxisTotal, ...]) -> tuple[AxisTotal, ...]:
+    result = list(totals)
+    for permutes in (total for total in totals if total.family == "permute"):
+        others = [i for i, total in enumerate(result) if total.axis == permutes.axis and total.planned_bytes]
+        if not others:
+            continue
+        index = max(others, key=lambda i: result[i].planned_bytes - result[i].bytes)
+        joined = replace(result[index], bytes=result[index].bytes + permutes.bytes, windowed=True)
+        if joined.ratio <= MOST_OVER:
+            result[index] = joined
+            result.remove(permutes)
+    return tuple(result)
 
 
 def _over_capacity(measured: Measured, capacity: int) -> Iterator[str]:
@@ -160,13 +197,13 @@ def _unplanned(judged: tuple[JudgedCollective, ...]) -> Iterator[str]:
 def _off(
     totals: tuple[AxisTotal, ...], judged: tuple[JudgedCollective, ...], planned: tuple[ExpectedCollective, ...]
 ) -> Iterator[str]:
+    """Axes over which much more or less is sent than planned; what is not planned at all was told already."""
     for total in totals:
-        if LEAST_UNDER <= total.ratio <= MOST_OVER or is_small(abs(total.bytes - total.planned_bytes), planned):
+        near = abs(total.bytes - total.planned_bytes) <= SMALL_SHARE * _sent(planned)
+        if near or LEAST_UNDER <= total.ratio <= MOST_OVER or total.planned_bytes == 0:
             continue
         rows = [entry.row for entry in judged if FAMILIES[entry.row.op] == total.family]
         rows = [row for row in rows if total.axis in _axes(row.axis)]
-        if rows and total.planned_bytes == 0 and all(e.judgement == "unplanned" for e in judged if e.row in rows):
-            continue
         largest = f", most of it for {_origin(max(rows, key=lambda row: row.bytes))}" if rows else ""
         yield (
             f"{total.family} over {total.axis} sends {gigabytes(total.bytes)} per device and step, and the plan says "
@@ -186,6 +223,7 @@ def _far_from_plan(measured: Measured | None, expectation: Expectation | None) -
         yield f"memory: {gigabytes(measured.memory.total)} per device, and the plan says {gigabytes(planned)}"
 
 
+MOST_NAME = 160
 MEMORY_FACTOR = 1.25
 """How far the plan's memory may be from the compiler's before it is said."""
 
@@ -199,7 +237,10 @@ def gigabytes(count: float) -> str:
 
 
 def _origin(row: CollectiveRow) -> str:
-    return f"`{row.origins[0][0]}`" if row.origins and row.origins[0][0] else "an operation without a name"
+    name = row.origins[0][0] if row.origins else ""
+    if not name:
+        return "an operation without a name"
+    return f"`{name}`" if len(name) <= MOST_NAME else f"`{name[:MOST_NAME]}…`, several at once"
 
 
 def _axes(name: str) -> frozenset[str]:

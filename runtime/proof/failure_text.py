@@ -19,8 +19,9 @@ def refusal(error: BaseException) -> str:
     text = str(error)
     if "RESOURCE_EXHAUSTED" in text or "Ran out of memory" in text:
         return out_of_memory(text)
-    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    return f"the compiler refuses the program: {type(error).__name__}: {first.strip()[:500]}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    said = lines[-1] if "Traceback" in lines[0] else lines[0]
+    return f"the compiler refuses the program: {type(error).__name__}: {said[:500]}"
 
 
 def out_of_memory(text: str) -> str:

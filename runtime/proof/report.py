@@ -10,7 +10,12 @@ from moec.runtime.proof.against_plan import JudgedCollective, Proof, gigabytes
 from moec.runtime.proof.expectation import Expectation
 from moec.runtime.proof.measured import Measured
 
-WORD = {"planned": "as planned", "statistics": "control", "unplanned": "NOT PLANNED"}
+WORD = {
+    "planned": "as planned",
+    "windowed": "as planned, in a ring of permutes",
+    "statistics": "statistics",
+    "unplanned": "NOT PLANNED",
+}
 
 
 def as_text(proof: Proof) -> str:
@@ -129,7 +134,7 @@ def _measured_lines(proof: Proof, measured: Measured) -> Iterator[str]:
     yield f"    {'operation':<19} {'axis':<22} {'count':>6} {'sends':>11} {'plan sends':>11}"
     for entry in proof.collectives:
         row = entry.row
-        planned = gigabytes(entry.planned_bytes) if entry.judgement == "planned" else "-"
+        planned = gigabytes(entry.planned_bytes) if entry.planned_bytes else "-"
         yield (
             f"    {row.op:<19} {row.axis:<22} {row.count:>6} {gigabytes(row.bytes):>11} {planned:>11}  "
             f"{WORD[entry.judgement]}"

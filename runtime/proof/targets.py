@@ -49,7 +49,7 @@ CHIPS = (
     _gpu("b200", 180),
     _gpu("gb200", 186, host_devices=4),
 )
-"""Names and memory as in the hardware catalogue, to which a test holds this table; the compiler's names are libtpu's."""
+"""Names and memory as the hardware catalogue has them, held together by a test; the compiler's names are libtpu's."""
 
 
 @dataclass(frozen=True, slots=True)
