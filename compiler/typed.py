@@ -20,6 +20,7 @@ Placement = Literal["pre", "post", "hybrid"]
 Activation = Literal["swiglu", "geglu", "gelu", "relu2"]
 Dtype = Literal["float32", "bfloat16"]
 Auto = Literal["auto"]
+RematPolicy = Literal["none", "full", "save_dots", "names", "auto"]
 MESH_AXES = ("data", "fsdp", "expert", "seq", "model")
 """The five mesh axes, outermost first: neighbours on the last axis are the closest chips."""
 
@@ -193,9 +194,10 @@ class OptimizerSpec:
 
 @dataclass(frozen=True, slots=True)
 class RematSpec:
-    """`save` and `offload` name activations (`moec explain remat.save`) that `names` keeps or moves to the host."""
+    """`save` and `offload` name activations (`moec explain remat.save`) that `names` keeps or moves to the host.
+    `auto` is for the planner: no plan has it."""
 
-    policy: Literal["none", "full", "save_dots", "names"]
+    policy: RematPolicy
     save: tuple[str, ...]
     offload: tuple[str, ...]
 

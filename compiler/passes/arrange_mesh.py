@@ -1,7 +1,6 @@
 """RunSpec -> MeshPlan: the size of every mesh axis.
 
-The one axis that is `auto` becomes what the others leave over. Does not choose among layouts: that is the planner's
-work.
+The one axis that is `auto` becomes what the others leave over; among several the planner has chosen already.
 """
 
 from __future__ import annotations
@@ -35,9 +34,6 @@ def check_axes(run: RunSpec) -> tuple[Diagnostic, ...]:
     automatic = [axis for axis in MESH_AXES if run.mesh.axes[axis] == "auto"]
     sizes = {axis: size for axis in MESH_AXES if (size := run.mesh.axes[axis]) != "auto"}
     written = prod(sizes.values())
-    if len(automatic) > 1:
-        first, second = (place(run, f"mesh.axes.{axis}") for axis in automatic[:2])
-        return (codes.several_auto_axes(second, tuple(automatic), first),)
     named = {axis: size for axis, size in sizes.items() if size > 1}
     if automatic and devices % written:
         return (codes.auto_axis_does_not_divide(place(run, f"mesh.axes.{automatic[0]}"), automatic[0], devices, named),)

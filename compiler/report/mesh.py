@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from moec.compiler.places import Places
-from moec.compiler.plan import CollectivePlan, Plan
+from moec.compiler.plan import Choice, CollectivePlan, Plan
 from moec.compiler.report.document import Column, Paragraph, Section, Table
 from moec.compiler.report.facts import facts
 from moec.compiler.typed import MESH_AXES
-from moec.compiler.units import plural, size
+from moec.compiler.units import duration, plural, size
 
 _CARRIES: Final = {
     "data": "sequences; weights are copies",
@@ -76,4 +76,38 @@ def choices_section(plan: Plan) -> Section:
         rows.append(("experts", f"{routing.dispatch}, {routing.grouped_matmul}", routing.reason))
     if run.batch.micro == "auto":
         rows.append(("micro-batch", f"{plan.batch.micro_batches}", "auto: the whole batch at once"))
-    return Section("What was chosen", (Table((Column("what"), Column("choice"), Column("why")), tuple(rows)),))
+    chosen = Table((Column("what"), Column("choice"), Column("why")), tuple(rows))
+    return Section("What was chosen", (chosen, *_ranking(plan)))
+
+
+def _ranking(plan: Plan) -> tuple[Paragraph | Table, ...]:
+    """The planner's best candidates, the chosen one first."""
+    choices = plan.choices
+    if choices is None:
+        return ()
+    asked = ", ".join(f"`{path}`" for path in choices.asked)
+    text = (
+        f"Chosen for {asked}: {plural(choices.layouts, 'layout')} tried, {plural(choices.legal, 'candidate')} legal, "
+        f"{choices.fitting:,} fit into memory; ranked by predicted step time."
+    )
+    columns = (
+        Column("layout"),
+        Column("micro-batch", "right"),
+        Column("remat"),
+        Column("step", "right"),
+        Column("memory", "right"),
+        Column("why"),
+    )
+    return Paragraph(text), Table(columns, tuple(_candidate(choice) for choice in choices.best))
+
+
+def _candidate(choice: Choice) -> tuple[str, ...]:
+    layout = " ".join(f"{axis}={length}" for axis, length in choice.axes.items() if length > 1) or "one device"
+    return (
+        layout,
+        f"{choice.micro_tokens:,}",
+        choice.remat,
+        duration(choice.seconds),
+        size(choice.bytes_per_device),
+        choice.reason,
+    )

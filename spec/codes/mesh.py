@@ -13,10 +13,10 @@ from moec.spec.source import Span
 
 CODES: Final = (
     CodeInfo("MOE4101", "error", "the axes do not multiply to the number of devices"),
-    CodeInfo("MOE4102", "error", "several axes are `auto`"),
     CodeInfo("MOE4103", "error", "the written axes do not divide the devices"),
     CodeInfo("MOE4104", "error", "the hardware is not offered in this topology"),
     CodeInfo("MOE4105", "error", "the slices do not hold equally many devices"),
+    CodeInfo("MOE4106", "error", "no layout of the `auto` axes is legal"),
     CodeInfo("MOE4201", "error", "the batch is not a multiple of the devices that share it"),
     CodeInfo("MOE4202", "error", "the batch does not hold whole sequences"),
     CodeInfo("MOE4203", "error", "the micro-batch does not divide the batch"),
@@ -43,20 +43,6 @@ def axes_are_not_devices(span: Span, axes: Mapping[str, int], devices: int, devi
     )
 
 
-def several_auto_axes(span: Span, names: tuple[str, ...], first_at: Span) -> Diagnostic:
-    listed = ", ".join(f"`{name}`" for name in names)
-    return Diagnostic(
-        "MOE4102",
-        "error",
-        f"{len(names)} axes are `auto`: {listed}",
-        span,
-        "the second one",
-        others=(Label(first_at, "the first one"),),
-        helps=("write all of them but one: that one becomes what the others leave over",),
-        notes=("choosing among several layouts needs the planner, which is not there yet",),
-    )
-
-
 def auto_axis_does_not_divide(span: Span, name: str, devices: int, axes: Mapping[str, int]) -> Diagnostic:
     written = prod(axes.values())
     return Diagnostic(
@@ -67,6 +53,21 @@ def auto_axis_does_not_divide(span: Span, name: str, devices: int, axes: Mapping
         f"{devices} devices / {written} leaves {devices % written}",
         check=f"devices % ({product(axes)}) == 0",
         helps=(f"nearest products of the written axes: {divisors_near(written, devices)}",),
+    )
+
+
+def no_legal_layout(span: Span, devices: int, tried: int, devices_at: Span) -> Diagnostic:
+    return Diagnostic(
+        "MOE4106",
+        "error",
+        "no layout of the `auto` axes is legal",
+        span,
+        f"{tried:,} ways to spread {devices:,} devices, none of which passes the checks",
+        others=(Label(devices_at, f"{devices:,} devices"),) if devices_at != span else (),
+        helps=(
+            "write the axes of one layout that should work: the error that this gives names the length in the way",
+            "`batch.tokens / seq_len` sequences are shared by data * fsdp * expert, heads by model, experts by expert",
+        ),
     )
 
 

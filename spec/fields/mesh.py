@@ -11,8 +11,8 @@ _AXIS: Final = count(words=("auto",))
 
 AXES: Final = BlockInfo(
     "mesh.axes",
-    "How the devices are laid out. The product of the axes is the number of devices; one axis may be `auto`, what "
-    "is left over.",
+    "How the devices are laid out. The product of the axes is the number of devices. One `auto` axis is what the "
+    "others leave over; among several the planner chooses by predicted step time.",
     (
         FieldInfo(
             "data", _AXIS, "Replicas: each takes its share of the batch and keeps all weights.", "auto", default="1"

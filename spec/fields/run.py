@@ -38,7 +38,7 @@ BATCH: Final = BlockInfo(
             "micro",
             count(words=("auto",)),
             "Tokens of one micro-batch over all devices; gradients are summed over the micro-batches of a step. "
-            "`auto` takes the whole batch at once.",
+            "`auto` is the largest that fits into memory, and the whole batch where the memory is not known.",
             "1Mi",
             default="auto",
             unit="tokens",
@@ -145,9 +145,9 @@ REMAT: Final = BlockInfo(
     (
         FieldInfo(
             "policy",
-            ChoiceType(("none", "full", "save_dots", "names")),
+            ChoiceType(("none", "full", "save_dots", "names", "auto")),
             "`none` keeps everything, `full` only what goes into each layer, `save_dots` the results of matrix "
-            "products. `names` keeps what `save` and `offload` say.",
+            "products. `names` keeps what `save` and `offload` say; `auto` takes the fastest that fits into memory.",
             "save_dots",
             default="none",
         ),

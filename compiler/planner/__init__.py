@@ -1,0 +1,1 @@
+"""The planner: what `auto` becomes where there is more than one way."""
