@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -188,6 +188,15 @@ def make_batch(sequences: int, length: int, *, seed: int = 0, segments: int = 2,
     weights = (segment_ids > 0) / max((segment_ids > 0).sum(), 1)
     arrays = (tokens[:, :-1], tokens[:, 1:], positions, segment_ids, weights.astype(np.float32))
     return Batch(*(jnp.asarray(array) for array in arrays))
+
+
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Most of the time of a small test is XLA's making code fast that runs once; a module may do without."""
+    kept = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", kept)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from moec.runtime import attention_kernels
 from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
 from moec.runtime.batch import Batch
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SEQUENCES, LENGTH, HEADS, KV_HEADS, D_HEAD = 2, 12, 4, 2, 6
 VARIANTS = [(None, None), (3, None), (None, 2.0), (5, 1.0)]
 

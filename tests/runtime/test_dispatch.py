@@ -7,6 +7,8 @@ from jax import numpy as jnp
 
 from moec.runtime import dispatch, reference
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 GROUPS, TOKENS, TOP_K, N_EXPERTS, WIDTH = 3, 8, 2, 4, 5
 
 

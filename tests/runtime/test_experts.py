@@ -17,6 +17,8 @@ from moec.runtime.experts import apply_experts, report_routing, route
 from moec.runtime.feed_forward import project, swiglu
 from moec.runtime.routing import Routing
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SEQUENCES, LENGTH, WIDTH, D_FF, N_EXPERTS, TOP_K = 2, 8, 6, 7, 4, 2
 ROUTER = {"top_k": TOP_K, "score": "softmax", "order": "topk_then_score"}
 METHODS = [

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from moec.runtime.initializer import Initializer, abstract_state, shardings
 from moec.runtime.mesh import make_mesh
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_a_normal_weight_has_its_standard_deviation_and_carries_what_it_was_made_with() -> None:
@@ -56,8 +59,8 @@ def test_the_abstract_model_has_every_weight_once_and_computes_nothing(tiny_mode
     assert [str(path[-1]) for path, _ in nnx.to_flat_state(other)] == ["router_bias"]
 
 
-def test_weights_made_on_a_mesh_are_those_made_on_one_device(tiny_model, shape_of) -> None:
-    model = tiny_model()
+def test_weights_made_on_a_mesh_are_those_made_on_one_device_up_to_rounding(tiny_model, shape_of) -> None:
+    model = tiny_model(layers=("moe",), repeats=0)
     mesh = make_mesh(shape_of(fsdp=2, expert=2, model=2))
     _, weights, _ = abstract_state(model, 0)
 
@@ -67,7 +70,7 @@ def test_weights_made_on_a_mesh_are_those_made_on_one_device(tiny_model, shape_o
     with jax.set_mesh(mesh):
         sharded = jax.jit(make, out_shardings=shardings(weights, mesh))()
     alone = jax.jit(make)()
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), sharded, alone)
-    up = sharded["blocks"][2]["experts"]["w_up"][...]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *map(jax.device_get, (sharded, alone)))
+    up = sharded["blocks"][0]["experts"]["w_up"][...]
     assert up.sharding.spec == P("expert", "fsdp", "model")
     assert up.addressable_shards[0].data.shape == (4, 8, 8)

@@ -14,6 +14,8 @@ from moec.runtime.attention import KeyValues
 from moec.runtime.initializer import Initializer
 from moec.runtime.layers import remat_policy
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SEQUENCES, LENGTH = 2, 16
 
 
@@ -41,29 +43,31 @@ def plain():
 def test_rematerialisation_changes_no_number(tiny_model, batch_of, plain, remat, save, scan) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
     if scan not in plain:
-        plain[scan] = loss_and_gradient(tiny_model(scan=scan)(Initializer(0)), batch)
-    objective, gradient = loss_and_gradient(tiny_model(scan=scan, remat=remat, save=save)(Initializer(0)), batch)
+        plain[scan] = loss_and_gradient(tiny_model(scan=scan, repeats=1)(Initializer(0)), batch)
+    objective, gradient = loss_and_gradient(
+        tiny_model(scan=scan, repeats=1, remat=remat, save=save)(Initializer(0)), batch
+    )
     kept_objective, kept_gradient = plain[scan]
     np.testing.assert_allclose(objective.loss, kept_objective.loss, rtol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradient, kept_gradient)
 
 
-def test_a_loop_over_periods_is_the_unrolled_model(tiny_model, batch_of, plain) -> None:
-    batch = batch_of(SEQUENCES, LENGTH)
-    objectives = []
+def test_a_loop_over_periods_is_the_unrolled_model(tiny_model, batch_of) -> None:
+    batch, objectives = batch_of(SEQUENCES, LENGTH), []
     for scan in (False, True):
-        if scan not in plain:
-            plain[scan] = loss_and_gradient(tiny_model(scan=scan)(Initializer(0)), batch)
-        objectives.append(plain[scan][0])
+        graph, state = nnx.split(tiny_model(layers=("moe",), scan=scan)(Initializer(0)))
+        objectives.append(
+            jax.jit(lambda state, batch, graph=graph: nnx.merge(graph, state).objective(batch))(state, batch)
+        )
     unrolled, scanned = objectives
-    assert scanned.routers.load.shape == (2, 8)
+    assert scanned.routers.load.shape == (3, 8)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), unrolled, scanned)
 
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_decoding_token_by_token_gives_the_hidden_states_of_the_whole(tiny_model, batch_of, scan) -> None:
     batch = dataclasses.replace(batch_of(SEQUENCES, 6, segments=1, padding=0), dropless=True)
-    graph, state = nnx.split(tiny_model(scan=scan)(Initializer(0)))
+    graph, state = nnx.split(tiny_model(scan=scan, repeats=2)(Initializer(0)))
     empty = KeyValues.empty(SEQUENCES, 8, 8, 4, jnp.float32)
     two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), empty)
     caches = (empty, two, two) if scan else (empty,) * 5

@@ -10,6 +10,8 @@ from jax import numpy as jnp
 from moec.runtime.losses import cross_entropy
 from moec.runtime.mesh import make_mesh
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SEQUENCES, LENGTH, WIDTH, VOCAB = 2, 12, 6, 32
 RNG = np.random.default_rng(0)
 HIDDEN = jnp.asarray(RNG.normal(size=(SEQUENCES, LENGTH, WIDTH)), jnp.float32)

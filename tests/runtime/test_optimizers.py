@@ -14,6 +14,8 @@ from moec.runtime.batch import RouterReport
 from moec.runtime.initializer import Initializer
 from moec.runtime.optimizers import decay_mask, matrix_dims, nudge_router_biases
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture
 def params(tiny_model) -> nnx.State:

@@ -11,6 +11,8 @@ from jax import numpy as jnp
 from moec.runtime import reference
 from moec.runtime.routing import report_routing, route
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 WIDTH, N_EXPERTS = 6, 5
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 8, WIDTH)).astype(np.float32)
