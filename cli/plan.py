@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moec.cli.command import OK, Command
-from moec.cli.specs import add_run, add_spec, read_plans
+from moec.cli.specs import add_run, add_spec, read_placed_plans
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from moec.compiler.places import Places
     from moec.compiler.plan import Plan
 
 
@@ -20,27 +21,27 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    plans = read_plans(arguments.spec, arguments.run)
+    plans = read_placed_plans(arguments.spec, arguments.run)
     print(_rendered(arguments.format, plans).rstrip("\n"))
     return OK
 
 
-def _rendered(form: str, plans: tuple[Plan, ...]) -> str:
+def _rendered(form: str, plans: tuple[tuple[Plan, Places], ...]) -> str:
     """The plans one after the other, then side by side; as JSON one object with a member per run."""
     if form == "json":
         import json
 
         from moec.compiler.report.as_json import plan_object
 
-        return json.dumps({plan.run.name: plan_object(plan) for plan in plans}, indent=2, ensure_ascii=False)
+        return json.dumps({plan.run.name: plan_object(plan, places) for plan, places in plans}, indent=2, ensure_ascii=False)
     from moec.compiler.report.compare import compare
     from moec.compiler.report.markdown import plan_markdown
     from moec.compiler.report.text import plan_text
 
     render = plan_markdown if form == "markdown" else plan_text
-    parts = [render(plan) for plan in plans]
+    parts = [render(plan, places) for plan, places in plans]
     if len(plans) > 1:
-        parts.append(compare(plans))
+        parts.append(compare([plan for plan, _ in plans]))
     return "\n".join(parts)
 
 

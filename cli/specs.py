@@ -14,6 +14,7 @@ from moec.cli.command import DIAGNOSED, MISUSED, Failure
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from moec.compiler.places import Places
     from moec.compiler.plan import Plan
     from moec.compiler.typed import RunSpec, TypedSpec
     from moec.spec.diagnostics import Diagnostic
@@ -131,9 +132,16 @@ def make_plans(runs: tuple[RunSpec, ...], sources: Sources) -> tuple[Plan, ...]:
 
 def read_plans(path: str, run: str | None) -> tuple[Plan, ...]:
     """The plans of the run called `run`, or of all runs; mistakes are told and end the command."""
+    return tuple(plan for plan, _ in read_placed_plans(path, run))
+
+
+def read_placed_plans(path: str, run: str | None) -> tuple[tuple[Plan, Places], ...]:
+    """The plans as `read_plans` gives them, each with the lines of the spec that its fields come from."""
+    from moec.compiler.places import places_of_run
+
     files = read_files(path)
-    typed = resolve_files(files)
-    return make_plans(choose_runs(typed, run), files.sources)
+    plans = make_plans(choose_runs(resolve_files(files), run), files.sources)
+    return tuple((plan, places_of_run(plan.run, files.sources)) for plan in plans)
 
 
 def stop_on_errors(diagnostics: tuple[Diagnostic, ...], sources: Sources) -> None:

@@ -65,7 +65,7 @@ def test_an_unknown_option_is_misuse(moec, tiny: Path) -> None:
 
 def test_an_internal_fault_is_told_politely_and_its_traceback_saved(moec, tiny, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(plan_command, "read_plans", _broken)
+    monkeypatch.setattr(plan_command, "read_placed_plans", _broken)
     monkeypatch.setattr("moec.cli.main.COMMANDS", (plan_command.COMMAND,))
     called = moec("plan", "tiny.moe")
     (saved,) = tmp_path.glob("moec-fault-*.txt")
@@ -79,7 +79,7 @@ def test_an_internal_fault_is_told_politely_and_its_traceback_saved(moec, tiny, 
 
 def test_debugging_shows_the_traceback(moec, tiny, monkeypatch) -> None:
     monkeypatch.setenv("MOEC_DEBUG", "1")
-    monkeypatch.setattr(plan_command, "read_plans", _broken)
+    monkeypatch.setattr(plan_command, "read_placed_plans", _broken)
     called = moec("plan", "tiny.moe")
     assert called.status == 70
     assert "ZeroDivisionError: planted" in called.err
@@ -87,14 +87,14 @@ def test_debugging_shows_the_traceback(moec, tiny, monkeypatch) -> None:
 
 def test_a_fault_is_told_where_no_file_can_be_written(moec, tiny, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.NamedTemporaryFile", _no_space)
-    monkeypatch.setattr(plan_command, "read_plans", _broken)
+    monkeypatch.setattr(plan_command, "read_placed_plans", _broken)
     called = moec("plan", "tiny.moe")
     assert called.status == 70
     assert "MOEC_DEBUG=1" in called.err
 
 
 def test_an_interrupt_ends_without_a_traceback(moec, tiny, monkeypatch) -> None:
-    monkeypatch.setattr(plan_command, "read_plans", _interrupted)
+    monkeypatch.setattr(plan_command, "read_placed_plans", _interrupted)
     called = moec("plan", "tiny.moe")
     assert called.status == 128 + signal.SIGINT
     assert called.err == "moec: interrupted\n"
