@@ -21,8 +21,9 @@ OPTIONAL = (
     ("sentencepiece", "SentencePiece models", 'pip install "moec[tokenizers]"'),
     ("pyarrow", "Parquet files", 'pip install "moec[parquet]"'),
     ("tensorboardX", "TensorBoard events", 'pip install "moec[tensorboard]"'),
-    ("libtpu", "programs for TPUs", 'pip install "moec[tpu]"'),
-    ("jax-cuda13-plugin", "programs for NVIDIA GPUs", 'pip install "moec[cuda]"'),
+    ("pygls", "the language server", 'pip install "moec[lsp]"'),
+    ("libtpu", "proofs and programs for TPUs", 'pip install "moec[tpu]"'),
+    ("jax-cuda13-plugin", "proofs and programs for NVIDIA GPUs", 'pip install "moec[cuda]"'),
 )
 PROBE = (
     "import jax; devices = jax.devices(); "
