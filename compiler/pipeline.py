@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from moec.compiler.passes.arrange_layers import arrange_layers
-from moec.compiler.passes.arrange_mesh import arrange_mesh
+from moec.compiler.passes.arrange_mesh import arrange_mesh, check_axes, check_slices, check_topology
 from moec.compiler.passes.check_asserts import check_asserts
 from moec.compiler.passes.check_lints import check_lints
 from moec.compiler.passes.check_model_shapes import check_model_shapes
@@ -20,14 +20,31 @@ from moec.compiler.passes.count_flops import count_flops
 from moec.compiler.passes.count_parameters import count_parameters
 from moec.compiler.passes.declare_tensors import declare_tensors
 from moec.compiler.passes.estimate_memory import estimate_memory
-from moec.compiler.passes.estimate_step_time import estimate_step_time
+from moec.compiler.passes.estimate_step_time import Work, estimate_step_time
 from moec.compiler.passes.list_collectives import list_collectives
 from moec.compiler.passes.list_derivations import list_derivations
 from moec.compiler.passes.set_budget import set_budget
 from moec.compiler.passes.set_capacity import set_capacity
 from moec.compiler.passes.shard_activations import shard_activations
 from moec.compiler.passes.split_batch import split_batch
-from moec.compiler.plan import BatchPlan, MeshPlan, Plan, RoutingPlan, StackPlan
+from moec.compiler.plan import (
+    ActivationPlan,
+    BatchPlan,
+    ChoicesPlan,
+    CollectivePlan,
+    FlopCounts,
+    KernelPlan,
+    MemoryPlan,
+    MeshPlan,
+    ParameterCounts,
+    Plan,
+    RoutingPlan,
+    StackPlan,
+    StepTimePlan,
+    TensorPlan,
+)
+from moec.compiler.planner.candidates import open_choices
+from moec.compiler.planner.choose import Price, choose
 from moec.compiler.resolve import resolve
 from moec.compiler.typed import RunSpec, TypedSpec
 from moec.spec.diagnostics import Diagnostic, has_errors, in_order
@@ -45,15 +62,34 @@ class Layout:
     routing: RoutingPlan | None
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What one step takes, before it is known how many there are."""
+
+    kernels: KernelPlan
+    tensors: tuple[TensorPlan, ...]
+    parameters: ParameterCounts
+    flops: FlopCounts
+    activations: tuple[ActivationPlan, ...]
+    collectives: tuple[CollectivePlan, ...]
+    memory: MemoryPlan
+    step_time: StepTimePlan
+
+
 def plan_run(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """The plan of one run, None where it has errors, and all that there is to say about it."""
-    layout, told = lay_out(run)
+    run, choices, told = close_choices(run)
+    if has_errors(told):
+        return None, in_order(told)
+    layout, more = lay_out(run)
+    told = (*told, *more)
     if layout is None:
         return None, in_order(told)
     plan, more = derive(run, layout)
     told = (*told, *more)
     if plan is None:
         return None, in_order(told)
+    plan = replace(plan, choices=choices)
     told = (
         *told,
         *check_run(run, plan.budget),
@@ -61,6 +97,15 @@ def plan_run(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
         *check_asserts(run, plan.derivations),
     )
     return (None if has_errors(told) else plan), in_order(told)
+
+
+def close_choices(run: RunSpec) -> tuple[RunSpec, ChoicesPlan | None, tuple[Diagnostic, ...]]:
+    """The run with nothing left `auto` that the planner decides. What no layout can mend is told before it is asked."""
+    if not open_choices(run):
+        return run, None, ()
+    _, of_layers = arrange_layers(run)
+    told = (*check_model_shapes(run), *of_layers, *check_topology(run), *check_slices(run), *check_axes(run))
+    return (run, None, told) if has_errors(told) else choose(run, price_of)
 
 
 def lay_out(run: RunSpec) -> tuple[Layout | None, tuple[Diagnostic, ...]]:
@@ -85,6 +130,35 @@ def lay_out(run: RunSpec) -> tuple[Layout | None, tuple[Diagnostic, ...]]:
 
 def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """Weights, FLOPs, bytes, seconds and steps of a run whose layout holds."""
+    costs, told = cost(run, layout)
+    if costs is None:
+        return None, told
+    budget, budget_errors = set_budget(run, costs.tensors, costs.parameters, costs.flops, costs.step_time)
+    told = (*told, *budget_errors)
+    if budget is None:
+        return None, told
+    plan = Plan(
+        run=run,
+        stack=layout.stack,
+        mesh=layout.mesh,
+        tensors=costs.tensors,
+        parameters=costs.parameters,
+        flops=costs.flops,
+        batch=layout.batch,
+        budget=budget,
+        routing=layout.routing,
+        activations=costs.activations,
+        collectives=costs.collectives,
+        memory=costs.memory,
+        step_time=costs.step_time,
+        kernels=costs.kernels,
+        derivations=(),
+    )
+    return replace(plan, derivations=list_derivations(plan)), told
+
+
+def cost(run: RunSpec, layout: Layout) -> tuple[Costs | None, tuple[Diagnostic, ...]]:
+    """Weights, FLOPs, bytes and seconds of one step; None where a kernel or a rate is missing."""
     stack, mesh, batch, routing = layout.stack, layout.mesh, layout.batch, layout.routing
     kernels, kernel_errors = choose_kernels(run, mesh, batch)
     tensors = declare_tensors(run, stack)
@@ -93,32 +167,19 @@ def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic,
     activations = shard_activations(run, batch, routing, kernels)
     collectives = list_collectives(run, stack, mesh, batch, routing, tensors, activations)
     memory, memory_errors = estimate_memory(run, stack, mesh, batch, tensors, activations)
-    step_time, time_errors = estimate_step_time(run, mesh, batch, tensors, flops, collectives, memory)
+    work = Work(stack, mesh, batch, tensors, flops, activations, collectives, memory)
+    step_time, time_errors = estimate_step_time(run, work)
     told = (*kernel_errors, *memory_errors, *time_errors)
-    if step_time is None:
+    if step_time is None or has_errors(kernel_errors):
         return None, told
-    budget, budget_errors = set_budget(run, tensors, parameters, flops, step_time)
-    told = (*told, *budget_errors)
-    if budget is None:
-        return None, told
-    plan = Plan(
-        run=run,
-        stack=stack,
-        mesh=mesh,
-        tensors=tensors,
-        parameters=parameters,
-        flops=flops,
-        batch=batch,
-        budget=budget,
-        routing=routing,
-        activations=activations,
-        collectives=collectives,
-        memory=memory,
-        step_time=step_time,
-        kernels=kernels,
-        derivations=(),
-    )
-    return replace(plan, derivations=list_derivations(plan)), told
+    return Costs(kernels, tensors, parameters, flops, activations, collectives, memory, step_time), told
+
+
+def price_of(run: RunSpec) -> Price | None:
+    """What the planner weighs: memory and step time of a run without `auto`, None where it is not legal."""
+    layout, _ = lay_out(run)
+    costs = cost(run, layout)[0] if layout is not None else None
+    return None if costs is None else Price(costs.memory, costs.step_time)
 
 
 def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:

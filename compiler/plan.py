@@ -196,15 +196,18 @@ class MemoryPlan:
 @dataclass(frozen=True, slots=True)
 class TimeRow:
     what: str
-    cause: Literal["compute", "memory", "network"]
+    cause: Literal["compute", "memory", "network", "overhead"]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimePlan:
-    """A roofline estimate. `calibrated` is False until measured efficiencies stand behind it."""
+    """Nothing overlaps in `seconds`; in `overlapped_seconds` all that is sent hides behind the rest, or the other way
+    round. `mfu` is ideal training FLOPs over peak. `calibrated` is False until measured efficiencies stand behind it.
+    """
 
     seconds: float
+    overlapped_seconds: float
     breakdown: tuple[TimeRow, ...]
     mfu: float
     calibrated: bool
@@ -217,6 +220,30 @@ class KernelPlan:
 
     attention: str
     cross_entropy_chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One candidate of the planner: a whole layout, what it is predicted to cost, and why it stands where it does."""
+
+    axes: Mapping[str, int]
+    micro_tokens: int
+    remat: str
+    seconds: float
+    bytes_per_device: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicesPlan:
+    """What `auto` was chosen from. `asked` are the dotted paths of the fields; `layouts` were tried, `legal` candidates
+    pass all checks, `fitting` of them fit into memory. `best` is in order, the chosen one first."""
+
+    asked: tuple[str, ...]
+    layouts: int
+    legal: int
+    fitting: int
+    best: tuple[Choice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +263,4 @@ class Plan:
     step_time: StepTimePlan
     kernels: KernelPlan
     derivations: tuple[Derivation, ...]
+    choices: ChoicesPlan | None = None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import prod
+from math import ceil, prod
 from typing import Final
 
 from moec.compiler.typed import Activation
 
 GATED: Final[frozenset[Activation]] = frozenset(("swiglu", "geglu"))
 
-ATTENTION_BLOCK: Final = 512
-"""Queries per block of the kernel `blockwise`; a sequence up to this long is one block, whose scores are kept.
+LEAST_BAND: Final = 64
+BANDS: Final = 16
+PIECE: Final = 512
+KEPT_LENGTH: Final = 512
+"""The kernel `blockwise`: queries of its smallest band, how many bands it has at most, queries whose scores are in
+memory at a time, and the length up to which all scores are kept for the backward pass.
 
-Source: moec.runtime.attention_kernels.BLOCK; a test holds the two together."""
+Source: the same names in moec.runtime.attention_kernels; a test holds the two together."""
 
 
 def matmul_flops(*dims: int) -> int:
@@ -34,24 +38,27 @@ def mean_visible_keys(seq_len: int, window: int | None) -> Fraction:
     return seen - Fraction(seen * seen, 2 * seq_len)
 
 
+def attention_band(seq_len: int) -> int:
+    """Queries of one band of the kernel `blockwise`. Source: moec.runtime.attention_kernels._bands."""
+    return max(LEAST_BAND, ceil(seq_len / BANDS))
+
+
 def mean_computed_keys(seq_len: int, window: int | None, kernel: str) -> Fraction:
     """Keys per token that a kernel really multiplies with, masked ones included.
 
-    `reference` takes all S; `blockwise` takes, for each block of queries, the keys from the first that its window
-    leaves to the block's end; for fused kernels no more than what is seen is counted.
+    `reference` takes all S; `blockwise` takes, for each band of queries, the keys from the first that its window
+    leaves to the band's end; for fused kernels no more than what is seen is counted.
     Source: moec.runtime.attention_kernels.
     """
     if kernel == "reference":
         return Fraction(seq_len)
     if kernel != "blockwise":
         return mean_visible_keys(seq_len, window)
-    full, rest = divmod(seq_len, ATTENTION_BLOCK)
-    reach = seq_len if window is None else window - 1
-    # Block number i covers queries [i block, stop) and keys from max(0, i block - reach) to stop.
-    growing = min(full, reach // ATTENTION_BLOCK + 1)
-    pairs = ATTENTION_BLOCK * ATTENTION_BLOCK * growing * (growing + 1) // 2
-    pairs += (full - growing) * ATTENTION_BLOCK * (reach + ATTENTION_BLOCK)
-    pairs += rest * (rest + min(full * ATTENTION_BLOCK, reach))
+    band, pairs = attention_band(seq_len), 0
+    for start in range(0, seq_len, band):
+        stop = min(start + band, seq_len)
+        first = 0 if window is None else max(0, start - window + 1)
+        pairs += (stop - start) * (stop - first)
     return Fraction(pairs, seq_len)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import ceil, prod
 from typing import Final
 
-from moec.compiler.plan import DimSpec, TensorPlan
+from moec.compiler.plan import ActivationPlan, DimSpec, TensorPlan
 
 BYTES_PER_ELEMENT: Final[Mapping[str, int]] = {"float32": 4, "bfloat16": 2, "int32": 4}
 """Source: IEEE 754 binary32; bfloat16 is its upper half."""
@@ -27,6 +27,16 @@ def local_shape(shape: tuple[int, ...], sharding: tuple[DimSpec, ...], axes: Map
 def local_elements(tensor: TensorPlan, axes: Mapping[str, int]) -> int:
     """Elements of all copies of a weight on one device."""
     return prod(local_shape(tensor.shape, tensor.sharding, axes)) * tensor.copies
+
+
+def activation_bytes(activation: ActivationPlan, axes: Mapping[str, int]) -> int:
+    """Bytes of one activation of one layer on one device."""
+    return prod(local_shape(activation.shape, activation.sharding, axes)) * BYTES_PER_ELEMENT[activation.dtype]
+
+
+def stem(activation: ActivationPlan) -> str:
+    """The name without its letters: what `remat.save` and `remat.offload` call it."""
+    return activation.name.rpartition("_")[0]
 
 
 def factored_elements(shape: tuple[int, ...]) -> int:

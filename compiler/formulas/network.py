@@ -15,6 +15,7 @@ class Network:
     """Bandwidth of one device in one direction; `ring` where an all-to-all takes more than one hop."""
 
     bytes_per_second: float
+    latency_seconds: float
     ring: bool
     slow: bool
 
@@ -37,8 +38,9 @@ def network_of(hardware: Hardware, axes: Mapping[str, int], names: tuple[str, ..
     Assumption: devices are numbered so that the last mesh axis lies on the nearest chips; a TPU ring uses one link
     each way.
     """
+    latency = hardware.link_latency_seconds
     if any(axes[axis] > 1 and axis_reach(axes, axis) > fast for axis in names):
-        return Network(hardware.network_bytes_per_second, False, True)
+        return Network(hardware.network_bytes_per_second, hardware.network_latency_seconds, False, True)
     if hardware.platform == "tpu":
-        return Network(hardware.link_bytes_per_second * min(hardware.links, 2), True, False)
-    return Network(hardware.link_bytes_per_second * max(hardware.links, 1), False, False)
+        return Network(hardware.link_bytes_per_second * min(hardware.links, 2), latency, True, False)
+    return Network(hardware.link_bytes_per_second * max(hardware.links, 1), latency, False, False)

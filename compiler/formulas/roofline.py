@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from moec.spec.hardware import Hardware
+
+CALIBRATED_AS: Final[Mapping[str, str]] = {
+    "attention q": "attention projections",
+    "attention k, v": "attention projections",
+    "attention o": "attention projections",
+    "router": "ffn",
+    "shared experts": "ffn",
+    "dispatch, combine": "ffn",
+}
+"""Under which name a calibration has the rate of an operation, where that is not its own."""
 
 ACHIEVABLE_SHARE: Final = 0.8
 """Assumption where the catalogue has no measured rate: H100 reaches 798 of 989 TFLOP/s at 8192^3
@@ -31,6 +42,28 @@ def matmul_flops_per_second(hardware: Hardware, dtype: str) -> float:
     measured = hardware.achievable_flops_per_second
     known = measured.get(dtype) or ACHIEVABLE_SHARE * peak_flops_per_second(hardware, dtype)
     return known or max(measured.values(), default=0.0)
+
+
+def operation_flops_per_second(hardware: Hardware, dtype: str, operation: str) -> float:
+    """What an operation of the plan gets inside a step: as calibrated, else as a large matmul; 0 if unknown."""
+    if hardware.calibration is not None:
+        rate = hardware.calibration.operations.get(CALIBRATED_AS.get(operation, operation))
+        if rate:
+            return rate
+    return matmul_flops_per_second(hardware, dtype)
+
+
+def copy_bytes_per_second(hardware: Hardware) -> float:
+    """What reading and writing memory gets: measured where someone measured it, else the peak; 0 where unknown."""
+    return hardware.achievable_bytes_per_second or hardware.hbm_bytes_per_second
+
+
+def devices_that_share(hardware: Hardware, devices: int) -> int:
+    """How many of the mesh's devices share the rates of one: all of a cpu mesh, whose devices are one machine's cores.
+
+    Assumption: a cpu mesh lies in one process, as virtual devices do.
+    """
+    return devices if hardware.platform == "cpu" else 1
 
 
 def compute_bound_rows(hardware: Hardware, dtype: str, bytes_per_element: int) -> float:

@@ -6,15 +6,15 @@ An estimate for the layout, not a substitute for the compiler's own account (`mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from typing import Final
 
 from moec.compiler.formulas.memory import (
     BYTES_PER_ELEMENT,
     FLOAT32_BYTES,
+    activation_bytes,
     local_elements,
-    local_shape,
     optimizer_elements,
+    stem,
 )
 from moec.compiler.passes.places import place
 from moec.compiler.plan import ActivationPlan, BatchPlan, MemoryPlan, MeshPlan, StackPlan, TensorPlan
@@ -91,16 +91,6 @@ def memory_error(run: RunSpec, plan: MemoryPlan) -> Diagnostic:
 def tensor_bytes(tensor: TensorPlan, axes: Mapping[str, int]) -> int:
     """Bytes of all copies of one weight on one device."""
     return local_elements(tensor, axes) * BYTES_PER_ELEMENT[tensor.dtype]
-
-
-def activation_bytes(activation: ActivationPlan, axes: Mapping[str, int]) -> int:
-    """Bytes of one activation of one layer on one device."""
-    return prod(local_shape(activation.shape, activation.sharding, axes)) * BYTES_PER_ELEMENT[activation.dtype]
-
-
-def stem(activation: ActivationPlan) -> str:
-    """The name without its letters: what `remat.save` and `remat.offload` call it."""
-    return activation.name.rpartition("_")[0]
 
 
 def layers_with(activation: ActivationPlan, stack: StackPlan) -> int:

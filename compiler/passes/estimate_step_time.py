@@ -1,27 +1,39 @@
-"""FLOPs, collectives, memory and hardware -> StepTimePlan: a roofline estimate of one training step.
+"""FLOPs, activations, collectives, memory and hardware -> StepTimePlan: seconds of one training step.
 
-Each operation takes the longer of its compute and its memory traffic, collectives come on top; nothing overlaps.
-It ranks layouts and sizes budgets; it is not a promise: `calibrated` is False until measurements stand behind it.
+Matrix products take the longer of their compute and of reading their weights; what lies between them, rows on their way
+to experts, the optimizer's update and the network come on top, one after the other. With a calibration of the machine
+the rates are measured ones. Non-goal: scheduling; `overlapped_seconds` only says what hiding all traffic would leave.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from math import fsum, prod
 
-from moec.compiler.formulas.collectives import ring_all_to_all_seconds, transfer_seconds
+from moec.compiler.formulas.collectives import latency_seconds, ring_all_to_all_seconds, transfer_seconds
 from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, local_elements
-from moec.compiler.formulas.network import fast_devices, network_of
-from moec.compiler.formulas.roofline import matmul_flops_per_second, peak_flops_per_second
+from moec.compiler.formulas.network import Network, fast_devices, network_of
+from moec.compiler.formulas.roofline import (
+    copy_bytes_per_second,
+    devices_that_share,
+    matmul_flops_per_second,
+    operation_flops_per_second,
+    peak_flops_per_second,
+)
+from moec.compiler.formulas.traffic import update_bytes
+from moec.compiler.passes.count_traffic import traffic_rows
 from moec.compiler.passes.places import place
 from moec.compiler.plan import (
+    ActivationPlan,
     BatchPlan,
     CollectivePlan,
     FlopCounts,
     FlopRow,
     MemoryPlan,
     MeshPlan,
+    StackPlan,
     StepTimePlan,
     TensorPlan,
     TimeRow,
@@ -41,29 +53,40 @@ ROLE_OF_OPERATION: Mapping[str, str] = {
 """Whose weights an operation reads; the other projections of attention read theirs with `attention q`."""
 
 
-def estimate_step_time(
-    run: RunSpec,
-    mesh: MeshPlan,
-    batch: BatchPlan,
-    tensors: tuple[TensorPlan, ...],
-    flops: FlopCounts,
-    collectives: tuple[CollectivePlan, ...],
-    memory: MemoryPlan,
-) -> tuple[StepTimePlan | None, tuple[Diagnostic, ...]]:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one step does, as the passes before have it."""
+
+    stack: StackPlan
+    mesh: MeshPlan
+    batch: BatchPlan
+    tensors: tuple[TensorPlan, ...]
+    flops: FlopCounts
+    activations: tuple[ActivationPlan, ...]
+    collectives: tuple[CollectivePlan, ...]
+    memory: MemoryPlan
+
+
+def estimate_step_time(run: RunSpec, work: Work) -> tuple[StepTimePlan | None, tuple[Diagnostic, ...]]:
     """Seconds per step with the rows that make them up. Errors: MOE7104 where the chip's rate is unknown."""
-    hardware, dtype = run.mesh.hardware, run.model.dtype.compute
+    hardware, dtype, mesh = run.mesh.hardware, run.model.dtype.compute, work.mesh
     if not matmul_flops_per_second(hardware, dtype):
         return None, (codes.rate_unknown(place(run, "mesh.hardware"), hardware.name, dtype),)
+    shared = devices_that_share(hardware, mesh.devices)
     rows = (
-        *(operation_row(run, mesh, batch, tensors, row, recompute_factor(flops)) for row in flops.rows),
-        *optimizer_rows(run, memory),
-        *network_rows(run, mesh, collectives),
+        *(operation_row(run, work, row, shared) for row in work.flops.rows),
+        *traffic_times(run, work, shared),
+        *optimizer_rows(run, work.memory, shared),
+        *fixed_rows(run, work),
+        *network_rows(run, mesh, work.collectives),
     )
     # fsum: the built-in sum of floats differs between Python 3.11 and 3.12.
     seconds = fsum(row.seconds for row in rows)
+    network = fsum(row.seconds for row in rows if row.cause == "network")
     peak = peak_flops_per_second(hardware, dtype) * mesh.devices
-    mfu = float(flops.train_per_token * batch.tokens) / (seconds * peak) if peak else 0.0
-    return StepTimePlan(seconds, rows, mfu, False), ()
+    mfu = float(work.flops.train_per_token * work.batch.tokens) / (seconds * peak) if peak else 0.0
+    calibrated = hardware.calibration is not None
+    return StepTimePlan(seconds, max(seconds - network, network), rows, mfu, calibrated), ()
 
 
 def recompute_factor(flops: FlopCounts) -> Fraction:
@@ -72,16 +95,15 @@ def recompute_factor(flops: FlopCounts) -> Fraction:
     return Fraction(flops.executed_train_per_token) / forward
 
 
-def operation_row(
-    run: RunSpec, mesh: MeshPlan, batch: BatchPlan, tensors: tuple[TensorPlan, ...], row: FlopRow, passes: Fraction
-) -> TimeRow:
-    """One operation on one device, forward and backward: FLOPs at the matmul rate, or its weights read once per
-    pass."""
-    hardware, dtype = run.mesh.hardware, run.model.dtype.compute
-    flops = passes * Fraction(row.executed_flops_per_token) * batch.tokens / mesh.devices
-    compute = float(flops) / matmul_flops_per_second(hardware, dtype)
-    read = float(passes) * batch.micro_batches * weight_bytes(mesh.axes, tensors, row.operation, dtype)
-    memory = read / hardware.hbm_bytes_per_second if hardware.hbm_bytes_per_second else 0.0
+def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int) -> TimeRow:
+    """One operation on one device, forward and backward: FLOPs at its rate, or its weights read once per pass."""
+    hardware, dtype, mesh = run.mesh.hardware, run.model.dtype.compute, work.mesh
+    passes = recompute_factor(work.flops)
+    flops = passes * Fraction(row.executed_flops_per_token) * work.batch.tokens / mesh.devices * shared
+    compute = float(flops) / operation_flops_per_second(hardware, dtype, row.operation)
+    read = float(passes) * work.batch.micro_batches * weight_bytes(mesh.axes, work.tensors, row.operation, dtype)
+    bandwidth = copy_bytes_per_second(hardware)
+    memory = read / bandwidth if bandwidth else 0.0
     return TimeRow(row.operation, "memory" if memory > compute else "compute", max(memory, compute))
 
 
@@ -94,30 +116,55 @@ def weight_bytes(axes: Mapping[str, int], tensors: tuple[TensorPlan, ...], opera
     return BYTES_PER_ELEMENT[dtype] * sum(local_elements(tensor, whole) for tensor in tensors if tensor.role == role)
 
 
-def optimizer_rows(run: RunSpec, memory: MemoryPlan) -> Iterator[TimeRow]:
+def traffic_times(run: RunSpec, work: Work, shared: int) -> Iterator[TimeRow]:
+    """What is read and written between matrix products, where the rate of that is known."""
+    hardware = run.mesh.hardware
+    calibration, plain = hardware.calibration, copy_bytes_per_second(hardware)
+    for row in traffic_rows(run, work.stack, work.mesh, work.batch, work.flops, work.activations):
+        rate = plain
+        if calibration is not None:
+            rate = calibration.dispatch_bytes_per_second if row.is_dispatch else calibration.traffic_bytes_per_second
+        if rate:
+            yield TimeRow(row.what, "memory", row.moved_bytes * shared / rate)
+
+
+def optimizer_rows(run: RunSpec, memory: MemoryPlan, shared: int) -> Iterator[TimeRow]:
     """The update reads gradients, and reads and writes weights and state."""
-    bandwidth = run.mesh.hardware.hbm_bytes_per_second
-    if bandwidth:
-        moved = memory.gradients + 2 * (memory.params + memory.optimizer)
-        yield TimeRow("optimizer", "memory", moved / bandwidth)
+    hardware = run.mesh.hardware
+    calibration = hardware.calibration
+    rate = copy_bytes_per_second(hardware) if calibration is None else calibration.update_bytes_per_second
+    if rate:
+        moved = update_bytes(memory.gradients, memory.params, memory.optimizer)
+        yield TimeRow("optimizer", "memory", moved * shared / rate)
+
+
+def fixed_rows(run: RunSpec, work: Work) -> Iterator[TimeRow]:
+    """What passes whatever the sizes are, where it was measured."""
+    calibration = run.mesh.hardware.calibration
+    if calibration is not None:
+        layers = len(work.stack.layers) * work.batch.micro_batches
+        yield TimeRow("starting operations", "overhead", calibration.step_seconds + layers * calibration.layer_seconds)
 
 
 def network_rows(run: RunSpec, mesh: MeshPlan, collectives: tuple[CollectivePlan, ...]) -> Iterator[TimeRow]:
     """One row per kind of collective and axis whose network has a known bandwidth."""
     hardware = run.mesh.hardware
     fast = fast_devices(hardware, mesh.devices, run.mesh.slices)
-    totals: dict[tuple[str, str], int] = {}
+    totals: dict[tuple[str, str], list[CollectivePlan]] = {}
     for collective in collectives:
-        key = (collective.op, collective.axis)
-        totals[key] = totals.get(key, 0) + collective.count * collective.bytes
-    for (op, axis), sent in totals.items():
+        totals.setdefault((collective.op, collective.axis), []).append(collective)
+    for (op, axis), rows in totals.items():
         names = tuple(axis.split("+"))
         network = network_of(hardware, mesh.axes, names, fast)
-        if not network.bytes_per_second:
-            continue
-        n = prod(mesh.axes[name] for name in names)
-        if op == "all-to-all" and network.ring:
-            seconds = ring_all_to_all_seconds(sent, n, network.bytes_per_second)
-        else:
-            seconds = transfer_seconds(sent, network.bytes_per_second)
-        yield TimeRow(f"{op} over {axis}", "network", seconds)
+        if network.bytes_per_second:
+            n = prod(mesh.axes[name] for name in names)
+            yield TimeRow(f"{op} over {axis}", "network", collective_seconds(op, n, rows, network))
+
+
+def collective_seconds(op: str, n: int, rows: list[CollectivePlan], network: Network) -> float:
+    """Of all the collectives of one kind over one group of `n` devices, one after the other."""
+    sent = sum(row.count * row.bytes for row in rows)
+    starts = sum(row.count for row in rows) * latency_seconds(op, n, network.latency_seconds, ring=network.ring)
+    if op == "all-to-all" and network.ring:
+        return starts + ring_all_to_all_seconds(sent, n, network.bytes_per_second)
+    return starts + transfer_seconds(sent, network.bytes_per_second)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Final
 
-from moec.compiler.formulas.flops import ATTENTION_BLOCK, GATED
+from moec.compiler.formulas.flops import GATED, KEPT_LENGTH, PIECE, attention_band, mean_computed_keys
 from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import ActivationPlan, BatchPlan, DimSpec, KernelPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, RunSpec
@@ -89,10 +90,13 @@ class Sizes:
         return ActivationPlan(name, dims, shape, tuple(AXES_OF_DIM[dim] for dim in dims), dtype)
 
     def weights(self, kernels: KernelPlan) -> ActivationPlan:
-        """The attention weights that a kernel makes at a time: the full square, or the queries of one block."""
-        seq_len = self.size("S")
-        queries = min(seq_len, ATTENTION_BLOCK) if kernels.attention == "blockwise" else seq_len
-        shape = (self.size("B"), self.size("N"), queries, seq_len)
+        """The attention weights that are in memory at a time: all that the kernel computes, or some queries' of a
+        band against all keys. Rounding: up, to whole keys per query."""
+        seq_len, window = self.size("S"), self.run.model.attention.window
+        queries, keys = seq_len, ceil(mean_computed_keys(seq_len, window, kernels.attention))
+        if kernels.attention == "blockwise" and seq_len > KEPT_LENGTH:
+            queries, keys = min(attention_band(seq_len), PIECE), seq_len
+        shape = (self.size("B"), self.size("N"), queries, keys)
         return ActivationPlan("weights_BNSS", tuple("BNSS"), shape, (BATCH_AXES, ("model",), ("seq",), ()), "float32")
 
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from moec.compiler.places import NOWHERE, Places
 from moec.compiler.plan import (
     ActivationPlan,
+    ChoicesPlan,
     CollectivePlan,
     Derivation,
     DimSpec,
@@ -52,6 +53,7 @@ def plan_object(plan: Plan, places: Places = NOWHERE) -> dict[str, Json]:
         "capacity": None if routing is None else routing.capacity,
         "routing": None if routing is None else _routing(routing),
         "mesh": _mesh(plan),
+        "choices": _choices(plan.choices),
         "layers": _layers(plan),
         "kernels": {"attention": plan.kernels.attention, "cross_entropy_chunk": plan.kernels.cross_entropy_chunk},
         "memory": _memory(plan.memory),
@@ -135,6 +137,29 @@ def _mesh(plan: Plan) -> Json:
     }
 
 
+def _choices(choices: ChoicesPlan | None) -> Json:
+    """What `auto` was chosen from; None where nothing was open."""
+    if choices is None:
+        return None
+    return {
+        "asked": list(choices.asked),
+        "layouts": choices.layouts,
+        "legal": choices.legal,
+        "fitting": choices.fitting,
+        "best": [
+            {
+                "axes": dict(choice.axes),
+                "micro_tokens": choice.micro_tokens,
+                "remat": choice.remat,
+                "seconds": choice.seconds,
+                "bytes_per_device": choice.bytes_per_device,
+                "reason": choice.reason,
+            }
+            for choice in choices.best
+        ],
+    }
+
+
 def _layers(plan: Plan) -> Json:
     stack = plan.stack
     return {
@@ -161,6 +186,7 @@ def _memory(memory: MemoryPlan) -> Json:
 def _step_time(step: StepTimePlan) -> Json:
     return {
         "seconds": step.seconds,
+        "overlapped_seconds": step.overlapped_seconds,
         "mfu": step.mfu,
         "calibrated": step.calibrated,
         "breakdown": [{"what": row.what, "cause": row.cause, "seconds": row.seconds} for row in step.breakdown],

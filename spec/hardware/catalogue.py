@@ -11,7 +11,7 @@ from importlib import resources
 from itertools import combinations_with_replacement
 from typing import Any, Final
 
-from moec.spec.hardware import Hardware
+from moec.spec.hardware import Calibration, Hardware
 from moec.spec.quantities import read_number
 
 HARDWARE_NAMES: Final = (
@@ -92,7 +92,24 @@ def _build(content: Mapping[str, Any]) -> Hardware:
         network_bytes_per_second=_number(content["network_rate"]),
         topologies=_topologies(content),
         tile=(int(content["tile"][0]), int(content["tile"][1])),
-        sources=tuple(content["sources"]),
+        sources=tuple(f"{figure}: {source}" for figure, source in content["sources"].items()),
+        achievable_bytes_per_second=_number(content.get("achievable_hbm_rate", "0GB/s")),
+        link_latency_seconds=_number(content.get("link_latency", "0s")),
+        network_latency_seconds=_number(content.get("network_latency", "0s")),
+        calibration=_calibration(content["calibration"]) if "calibration" in content else None,
+    )
+
+
+def _calibration(content: Mapping[str, Any]) -> Calibration:
+    return Calibration(
+        operations=_rates(content["operations"]),
+        traffic_bytes_per_second=_number(content["traffic"]),
+        dispatch_bytes_per_second=_number(content["dispatch"]),
+        update_bytes_per_second=_number(content["update"]),
+        step_seconds=_number(content["step"]),
+        layer_seconds=_number(content["layer"]),
+        made_by=content["made_by"],
+        error=content["error"],
     )
 
 

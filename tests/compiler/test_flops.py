@@ -8,7 +8,8 @@ import pytest
 from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
 
 from moec.compiler.formulas.capacity import onehot_overhead
-from moec.compiler.formulas.flops import ATTENTION_BLOCK, mean_computed_keys, mean_visible_keys
+from moec.compiler.formulas import flops as formulas
+from moec.compiler.formulas.flops import mean_computed_keys, mean_visible_keys
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import FlopCounts
 from moec.compiler.typed import RunSpec
@@ -52,16 +53,18 @@ def test_the_window_formula_is_the_mean_of_the_visible_keys_up_to_half_a_key():
 @pytest.mark.parametrize(("seq_len", "window"), [(256, None), (512, 64), (2_048, None), (2_048, 700), (1_300, 300)])
 def test_blocks_compute_the_keys_that_counting_them_finds(seq_len, window):
     pairs = 0
-    for start in range(0, seq_len, ATTENTION_BLOCK):
-        stop = min(start + ATTENTION_BLOCK, seq_len)
+    band = max(64, -(-seq_len // 16))
+    for query in range(seq_len):
+        start = query // band * band
         first = 0 if window is None else max(0, start - window + 1)
-        pairs += (stop - start) * (stop - first)
+        pairs += min(start + band, seq_len) - first
     assert mean_computed_keys(seq_len, window, "blockwise") == Fraction(pairs, seq_len)
 
 
-def test_the_compiler_and_the_runtime_agree_on_the_block():
+@pytest.mark.parametrize("name", ["LEAST_BAND", "BANDS", "PIECE", "KEPT_LENGTH"])
+def test_the_compiler_and_the_runtime_agree_on_bands(name):
     text = (Path(__file__).parents[2] / "runtime" / "attention_kernels.py").read_text(encoding="utf-8")
-    assert f"\nBLOCK = {ATTENTION_BLOCK}\n" in text
+    assert f"\n{name} = {getattr(formulas, name)}\n" in text
 
 
 def test_a_fused_kernel_is_charged_for_what_is_seen_only():

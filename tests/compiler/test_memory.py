@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from runs import BASELINE, CPU, GPU, LAPTOP, POD, TPU, mesh
 
-from moec.compiler.formulas.memory import factored_elements
+from moec.compiler.formulas.memory import activation_bytes, factored_elements, stem
 from moec.compiler.formulas.roofline import compute_bound_rows, matmul_flops_per_second, peak_flops_per_second
-from moec.compiler.passes.estimate_memory import activation_bytes, stem
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import Plan
 from moec.compiler.typed import RematSpec, RunSpec

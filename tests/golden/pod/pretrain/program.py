@@ -220,7 +220,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:94)
 PROGRAM = Program(
     name="pretrain",
-    identity="sha256:338e3072c6af825c0ff16bf7545145442daf371eeb5651dd4a2184503613e988",
+    identity="sha256:d6d5e2acf71de79042331aba2580e0a4effbe63d880254d974ee15e9166ef9ed",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -1,0 +1,178 @@
+"""Predicted against measured seconds of a training step on this machine, dense and with experts.
+
+    python benchmarks/step_time.py --calibrate my_cpu.yaml     fit the rates of this machine, then judge them
+    python benchmarks/step_time.py --hardware my_cpu.yaml      judge rates that were fitted before
+
+The runs of benchmarks/specs/step_time.moe are compiled and take turns, so that what else the machine does falls on
+all of them; the least time of each is what it costs. Runs called fit_… set the rates, runs called held_… only judge them.
+`--results FILE` also writes the table as Markdown. A spec uses the rates with `mesh { hardware = "my_cpu.yaml" }`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import calibrate
+import jax
+import plans
+from timed_runs import TimedStep, take_turns, timed_step
+
+from moec.compiler.plan import Plan
+from moec.spec.hardware import Calibration, Hardware
+from moec.spec.hardware.catalogue import hardware, parse_hardware
+
+SPEC = Path(__file__).parent / "specs" / "step_time.moe"
+GOAL_MEAN = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One run: seconds by the plan and by the clock."""
+
+    name: str
+    plan: Plan
+    predicted: float
+    measured: float
+
+    @property
+    def error(self) -> float:
+        return self.predicted / self.measured - 1
+
+
+def main() -> None:
+    arguments = _arguments()
+    chip = hardware("cpu")
+    if arguments.hardware:
+        read = parse_hardware(Path(arguments.hardware).read_text(encoding="utf-8"))
+        if not isinstance(read, Hardware):
+            raise SystemExit(f"{arguments.hardware}: {read}")
+        chip = read
+    measured = measure(arguments.seconds, arguments.only)
+    if arguments.calibrate:
+        chip = calibrated(chip, measured, Path(arguments.calibrate))
+    table = report(chip, measured)
+    print(table)
+    if arguments.results:
+        Path(arguments.results).write_text(heading() + table + "\n", encoding="utf-8")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--calibrate", metavar="FILE", help="fit the rates and write them to FILE")
+    which.add_argument("--hardware", metavar="FILE", help="judge the rates in FILE")
+    parser.add_argument("--seconds", type=float, default=90.0, help="of timing, all runs together (default: 90)")
+    parser.add_argument("--only", default="", metavar="PREFIX", help="runs whose names begin so (default: all)")
+    parser.add_argument("--results", metavar="FILE", help="write the table as Markdown, too")
+    return parser.parse_args()
+
+
+def measure(seconds: float, only: str) -> dict[str, float]:
+    """Seconds of a step of each run, by its name."""
+    steps: dict[str, TimedStep] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, plan in plans.plans_of(SPEC).items():
+            if not name.startswith(only):
+                continue
+            program = plans.program_of(plan, Path(folder) / name)
+            steps[name] = timed_step(program, plan.run.model.vocab_size)
+            steps[name].run()
+            print(f"compiled {name} in {steps[name].seconds[0]:.1f} s", file=sys.stderr, flush=True)
+            gc.collect()
+        rounds = take_turns(steps, seconds)
+    print(f"{rounds} rounds", file=sys.stderr)
+    return {name: timed.least for name, timed in steps.items()}
+
+
+def calibrated(chip: Hardware, measured: dict[str, float], file: Path) -> Hardware:
+    """The machine with the rates that the fit_… runs give, which are also written to `file`."""
+    plain = calibrate.measure_plain_rates()
+    unit = plans.plans_of(SPEC, replace(chip, calibration=calibrate.UNIT))
+    steps = {name: (unit[name], seconds) for name, seconds in measured.items() if name.startswith("fit_")}
+    made_by = f"python benchmarks/step_time.py --calibrate, jax {jax.__version__}, {os.cpu_count()} cores"
+    rates: Calibration = calibrate.fit(steps, plain, made_by)
+    held = [row for row in judge(replace(chip, calibration=rates), measured) if row.name.startswith("held_")]
+    if held:
+        error = f"{100 * mean_error(held):.1f} % mean error of a step over {len(held)} runs that were held out"
+        rates = replace(rates, error=error)
+    named = replace(chip, name=file.stem, title=f"The CPU of a machine, {platform.machine()}")
+    text = calibrate.as_yaml(named, rates, plain)
+    file.write_text(text, encoding="utf-8")
+    read = parse_hardware(text)
+    if not isinstance(read, Hardware):
+        raise SystemExit(f"{file}: {read}")
+    return read
+
+
+def judge(chip: Hardware, measured: dict[str, float]) -> list[Judged]:
+    """Each measured run with what the plan says of it on `chip`."""
+    planned = plans.plans_of(SPEC, chip)
+    return [Judged(name, planned[name], planned[name].step_time.seconds, seconds) for name, seconds in measured.items()]
+
+
+def mean_error(rows: list[Judged]) -> float:
+    return sum(abs(row.error) for row in rows) / len(rows)
+
+
+def report(chip: Hardware, measured: dict[str, float]) -> str:
+    """The table, the mean and worst errors of both halves, and the rates."""
+    rows = judge(chip, measured)
+    lines = ["| run | parameters | tokens | predicted | measured | error |", "|---|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        plan = row.plan
+        lines.append(
+            f"| {row.name} | {plan.parameters.total:,} | {plan.batch.tokens:,} | {1e3 * row.predicted:.1f} ms | "
+            f"{1e3 * row.measured:.1f} ms | {100 * row.error:+.1f} % |"
+        )
+    lines.append("")
+    for kind, what in (("fit_", "fitted"), ("held_", "held out")):
+        half = [row for row in rows if row.name.startswith(kind)]
+        if half:
+            worst = max(half, key=lambda row: abs(row.error))
+            lines.append(
+                f"- {what}: mean error {100 * mean_error(half):.1f} % over {len(half)} runs, worst "
+                f"{100 * worst.error:+.1f} % ({worst.name})"
+            )
+    held = [row for row in rows if row.name.startswith("held_")]
+    if held:
+        reached = "reached" if mean_error(held) <= GOAL_MEAN else "NOT reached"
+        lines.append(f"- goal: at most {100 * GOAL_MEAN:.0f} % mean error held out: {reached}")
+    return "\n".join([*lines, "", *rates_of(chip)])
+
+
+def rates_of(chip: Hardware) -> list[str]:
+    """The calibration as a table."""
+    rates = chip.calibration
+    if rates is None:
+        return ["Not calibrated."]
+    return [
+        "| part of a step | rate |",
+        "|---|---:|",
+        *(f"| {name} | {rate / 1e9:.1f} GFLOP/s |" for name, rate in rates.operations.items()),
+        f"| between products | {rates.traffic_bytes_per_second / 1e9:.2f} GB/s |",
+        f"| dispatch and combine | {rates.dispatch_bytes_per_second / 1e9:.2f} GB/s |",
+        f"| optimizer | {rates.update_bytes_per_second / 1e9:.2f} GB/s |",
+        f"| starting operations, per step | {1e3 * rates.step_seconds:.2f} ms |",
+        f"| the same, per layer and micro-batch | {1e3 * rates.layer_seconds:.2f} ms |",
+    ]
+
+
+def heading() -> str:
+    """What the table is and how it was made."""
+    command = " ".join(("python", "benchmarks/step_time.py", "--calibrate", "my_cpu.yaml"))
+    return (
+        "# Step time on a CPU: predicted against measured\n\n"
+        f"Made by `{command}`: jax {jax.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores "
+        f"({platform.machine()}). Least of several rounds; runs called `held_…` played no part in the fit.\n\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Activations, layers, batch -> what one device reads and writes between matrix products in a step, part by part.
+
+Norms, softmax, activations, RoPE, residual additions, the loss, and rows on their way to experts and back. Weights and
+the optimizer are not in it. Not a schedule: only bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from moec.compiler.formulas.memory import FLOAT32_BYTES, activation_bytes, stem
+from moec.compiler.formulas.traffic import between_products_bytes, dispatch_bytes
+from moec.compiler.plan import ActivationPlan, BatchPlan, FlopCounts, MeshPlan, StackPlan
+from moec.compiler.typed import RunSpec
+
+ARRAYS_MADE: Final = {"residual": 4, "ffn_gate": 3, "expert_gate": 3, "shared_gate": 3}
+"""Arrays of the size of one named activation that a layer makes: the stream, its sum and its norm before each of two
+branches; a gate, its tanh, the gated value. One where it is not listed."""
+
+SOFTMAX_ARRAYS: Final = 2
+"""Scores and weights. Assumption: the exponentials are fused into the weights."""
+
+LOSS_ARRAYS: Final = 2
+"""Logits and their gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRow:
+    """`moved_bytes` on one device in one step."""
+
+    what: str
+    moved_bytes: float
+    is_dispatch: bool
+
+
+def traffic_rows(
+    run: RunSpec,
+    stack: StackPlan,
+    mesh: MeshPlan,
+    batch: BatchPlan,
+    flops: FlopCounts,
+    activations: tuple[ActivationPlan, ...],
+) -> Iterator[TrafficRow]:
+    """One row per part that the model has."""
+    passes = Fraction(2 if run.remat.policy == "none" else 3) * batch.micro_batches
+    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    n_layers = len(stack.layers)
+    sizes = {stem(one): activation_bytes(one, mesh.axes) for one in activations}
+    parts = (
+        ("between products: stream, norms", n_layers, ("residual", "q", "k", "v", "mixed", "attention_out")),
+        ("between products: ffn", n_layers - n_moe, ("ffn_gate", "ffn_up", "ffn_hidden", "ffn_out")),
+        ("between products: experts", n_moe, ("expert_gate", "expert_up", "expert_hidden", "router_logits")),
+        ("between products: shared experts", n_moe, ("shared_gate", "shared_up", "shared_hidden")),
+    )
+    for what, layers, names in parts:
+        made = layers * sum(ARRAYS_MADE.get(name, 1) * sizes.get(name, 0) for name in names)
+        if made:
+            yield TrafficRow(what, between_products_bytes(made, passes), False)
+    scores = score_bytes(run, mesh, batch, flops)
+    if "weights" in sizes:
+        yield TrafficRow("between products: softmax", between_products_bytes(SOFTMAX_ARRAYS * scores, passes), False)
+    yield TrafficRow("between products: loss", loss_bytes(run, mesh, batch), False)
+    if n_moe:
+        choices = sizes["residual"] * (run.model.experts.top_k if run.model.experts else 0)
+        moved = dispatch_bytes(n_moe * (sizes["expert_buffer"] + sizes["expert_out"]), n_moe * 2 * choices, passes)
+        yield TrafficRow("dispatch and combine", moved, True)
+
+
+def score_bytes(run: RunSpec, mesh: MeshPlan, batch: BatchPlan, flops: FlopCounts) -> int:
+    """Float32 scores that all layers make for one micro-batch on one device.
+
+    Source: attention multiplies each score with 4 * d_head FLOPs, formulas.flops.attention_flops.
+    """
+    row = next(row for row in flops.rows if row.operation == "attention scores, values")
+    tokens = Fraction(batch.tokens, batch.micro_batches * mesh.devices)
+    return int(Fraction(row.executed_flops_per_token) / (4 * run.model.attention.d_head) * tokens * FLOAT32_BYTES)
+
+
+def loss_bytes(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> float:
+    """Logits and their gradient, in all chunks of a step."""
+    logits = FLOAT32_BYTES * run.model.vocab_size * Fraction(batch.tokens, mesh.devices)
+    return between_products_bytes(int(LOSS_ARRAYS * logits), Fraction(1))
