@@ -1,14 +1,15 @@
-"""Seconds of a training step of the quickstart's two programs, beside the plain steps of plain_step.py.
+"""Seconds of a training step of the quickstart's programs, beside the plain steps of plain_step.py.
 
     python benchmarks/step.py [ROUNDS]
 
-The four steps take turns, so that what else the machine does falls on all of them; the least time of each is what it
+The steps take turns, so that what else the machine does falls on all of them; the least time of each is what it
 costs, the ratio of the least times is the overhead. CPU seconds (of all threads) say it on a busy machine, too. Batches
 are random bytes, whole rows of one document.
 """
 
 from __future__ import annotations
 
+import re
 import runpy
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ from moec.runtime.train_step import jit_train_step
 
 SPEC = Path(__file__).parent.parent / "examples" / "quickstart.moe"
 SEQUENCES = 16
+PLAIN = {"dense": "plain dense", "experts": "plain experts"}
 TOKENS = SEQUENCES * plain_step.LENGTH
 
 
@@ -75,9 +77,7 @@ def emitted(program: Program, tokens: np.ndarray) -> Timed:
 def plain(tokens: np.ndarray, *, moe: bool) -> Timed:
     """The same model by hand."""
     schedule = optax.warmup_cosine_decay_schedule(0.0, 3e-3, warmup_steps=3, decay_steps=245, end_value=3e-4)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.1)
-    )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.1))
     train_step = plain_step.make_step(optimizer)
     inputs, targets = jnp.asarray(tokens[:, :-1]), jnp.asarray(tokens[:, 1:])
 
@@ -90,24 +90,34 @@ def plain(tokens: np.ndarray, *, moe: bool) -> Timed:
 
 
 def compiled_programs(folder: Path) -> dict[str, Program]:
-    """The quickstart's programs, as `moec compile` writes them."""
-    command = (sys.executable, "-m", "moec.cli.main", "compile", str(SPEC), "-o", str(folder))
-    subprocess.run(command, check=True, capture_output=True)
-    names = ("baseline", "with_moe")
-    return {name: runpy.run_path(str(folder / name / "program.py"))["PROGRAM"] for name in names}
+    """The quickstart's programs as `moec compile` writes them, and that with experts in tiles, with and without drops."""
+    text = SPEC.read_text(encoding="utf-8")
+    factor = re.search(r"capacity_factor = [0-9.]+", text).group()
+    tiles = text.replace(factor, f"{factor}, grouped_matmul = tiles")
+    variants = {
+        "dense": (text, "baseline"),
+        "experts": (text, "with_moe"),
+        "experts in tiles": (tiles, "with_moe"),
+        "dropless experts": (tiles.replace(factor, "capacity_factor = dropless"), "with_moe"),
+    }
+    programs = {}
+    for number, (name, (variant, run)) in enumerate(variants.items()):
+        spec, out = folder / f"{number}.moe", folder / str(number)
+        spec.write_text(variant, encoding="utf-8")
+        command = (sys.executable, "-m", "moec.cli.main", "compile", str(spec), "-o", str(out))
+        subprocess.run(command, check=True, capture_output=True)
+        programs[name] = runpy.run_path(str(out / run / "program.py"))["PROGRAM"]
+    return programs
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-    tokens = np.random.default_rng(0).integers(0, plain_step.VOCAB, (SEQUENCES, plain_step.LENGTH + 1)).astype(np.int32)
+    shape = (SEQUENCES, plain_step.LENGTH + 1)
+    tokens = np.random.default_rng(0).integers(0, plain_step.VOCAB, shape).astype(np.int32)
     with tempfile.TemporaryDirectory() as folder:
         programs = compiled_programs(Path(folder))
-        steps = {
-            "dense, emitted": emitted(programs["baseline"], tokens),
-            "dense, plain": plain(tokens, moe=False),
-            "experts, emitted": emitted(programs["with_moe"], tokens),
-            "experts, plain": plain(tokens, moe=True),
-        }
+    steps = {name: emitted(program, tokens) for name, program in programs.items()}
+    steps |= {PLAIN["dense"]: plain(tokens, moe=False), PLAIN["experts"]: plain(tokens, moe=True)}
     for _ in range(2 + rounds):
         for timed in steps.values():
             timed.run()
@@ -124,9 +134,9 @@ def report(steps: dict[str, Timed], rounds: int) -> None:
         medians = f"({1e3 * statistics.median(seconds):.0f})", f"({1e3 * statistics.median(cpu_seconds):.0f})"
         times = f"{1e3 * wall[name]:7.0f} ms {medians[0]:>7}  CPU {1e3 * cpu[name]:7.0f} ms {medians[1]:>7}"
         print(f"{name:<18}{times} {TOKENS / wall[name]:10,.0f} tokens/s")
-    for kind in ("dense", "experts"):
-        ratios = [least[f"{kind}, emitted"] / least[f"{kind}, plain"] for least in (wall, cpu)]
-        print(f"{kind}: emitted / plain {ratios[0]:.3f}, in CPU seconds {ratios[1]:.3f}")
+    for name in (name for name in steps if name not in PLAIN.values()):
+        floor = PLAIN["dense" if name == "dense" else "experts"]
+        print(f"{name}: {wall[name] / wall[floor]:.3f} of {floor}, in CPU seconds {cpu[name] / cpu[floor]:.3f}")
 
 
 if __name__ == "__main__":
