@@ -178,8 +178,10 @@ def cost(run: RunSpec, layout: Layout) -> tuple[Costs | None, tuple[Diagnostic, 
 def price_of(run: RunSpec) -> Price | None:
     """What the planner weighs: memory and step time of a run without `auto`, None where it is not legal."""
     layout, _ = lay_out(run)
-    costs = cost(run, layout)[0] if layout is not None else None
-    return None if costs is None else Price(costs.memory, costs.step_time)
+    if layout is None:
+        return None
+    costs, _ = cost(run, layout)
+    return None if costs is None else Price(layout.mesh.axes, costs.memory, costs.step_time)
 
 
 def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:

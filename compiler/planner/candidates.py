@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import prod
 from typing import Final
 
+from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.typed import MESH_AXES, RematPolicy, RunSpec
 
 POLICIES: Final[tuple[RematPolicy, ...]] = ("none", "save_dots", "full")
@@ -38,8 +39,14 @@ def open_choices(run: RunSpec) -> tuple[str, ...]:
 
 
 def layouts(run: RunSpec) -> Iterator[RunSpec]:
-    """The run with each way to spread its devices over the `auto` axes; none where the written axes do not divide them."""
+    """The run with each way to spread its devices over several `auto` axes, the run itself where at most one is.
+
+    None where the written axes do not divide the devices.
+    """
     free = automatic_axes(run)
+    if len(free) <= 1:
+        yield run
+        return
     written = prod(size for size in run.mesh.axes.values() if size != "auto")
     left, rest = divmod(run.mesh.devices, written)
     if rest:
@@ -81,7 +88,9 @@ def micro_batches(run: RunSpec) -> Iterator[RunSpec]:
     if run.batch.micro != "auto":
         yield run
         return
-    shares = prod(size for axis in ("data", "fsdp", "expert") if (size := run.mesh.axes[axis]) != "auto")
+    written = prod(size for size in run.mesh.axes.values() if size != "auto")
+    sizes = {axis: run.mesh.devices // written if size == "auto" else size for axis, size in run.mesh.axes.items()}
+    shares = prod(sizes[axis] for axis in BATCH_AXES)
     sequences, rest = divmod(run.batch.tokens, run.model.seq_len * shares)
     if rest:
         return

@@ -7,7 +7,7 @@ Does not prove anything: `moec plan --prove-top` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,8 +27,9 @@ SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one candidate costs."""
+    """What one candidate costs, on axes that are all numbers."""
 
+    axes: Mapping[str, int]
     memory: MemoryPlan
     step_time: StepTimePlan
 
@@ -45,11 +46,11 @@ class Candidate:
         return not memory.hbm or memory.total <= MEMORY_SHARE * memory.hbm
 
     @property
-    def rank(self) -> tuple[float, int, tuple[int | str, ...]]:
+    def rank(self) -> tuple[float, int, tuple[int, ...]]:
         """Predicted seconds to three digits, then fewer axes, then the outer axes first."""
-        sizes = tuple(self.run.mesh.axes[axis] for axis in MESH_AXES)
+        sizes = tuple(self.price.axes[axis] for axis in MESH_AXES)
         seconds = float(f"{self.price.step_time.seconds:.3g}")
-        return seconds, sum(size != 1 for size in sizes), tuple(-size for size in sizes if size != "auto")
+        return seconds, sum(size != 1 for size in sizes), tuple(-size for size in sizes)
 
 
 PriceOf = Callable[[RunSpec], Price | None]
@@ -57,7 +58,8 @@ PriceOf = Callable[[RunSpec], Price | None]
 
 
 def choose(run: RunSpec, price_of: PriceOf) -> tuple[RunSpec, ChoicesPlan | None, tuple[Diagnostic, ...]]:
-    """The run with nothing left open, and what it was chosen from; None where there was nothing to choose.
+    """The run with nothing left open, and what it was chosen from: None where there was nothing to choose, or only the
+    micro-batch, and the whole batch fits.
 
     Where nothing fits it is the candidate that needs the least memory, which the checks that follow refuse with its
     numbers. Errors: MOE4106 where no candidate is legal.
@@ -73,6 +75,8 @@ def choose(run: RunSpec, price_of: PriceOf) -> tuple[RunSpec, ChoicesPlan | None
     if not ranked:
         least = min(candidates, key=lambda candidate: (candidate.price.memory.total, candidate.rank))
         return least.run, None, ()
+    if asked == ("batch.micro",) and ranked[0].run.batch.micro == run.batch.tokens:
+        return run, None, ()
     best = tuple(_choice(candidate, ranked[0]) for candidate in ranked[:SHOWN])
     return ranked[0].run, ChoicesPlan(asked, len(spread), len(candidates), len(ranked), best), ()
 
@@ -116,7 +120,7 @@ def _choice(candidate: Candidate, first: Candidate) -> Choice:
     run, price = candidate.run, candidate.price
     assert run.batch.micro != "auto" or not price.memory.hbm
     return Choice(
-        axes={axis: size for axis in MESH_AXES if (size := run.mesh.axes[axis]) != "auto"},
+        axes=dict(price.axes),
         micro_tokens=run.batch.tokens if run.batch.micro == "auto" else run.batch.micro,
         remat=run.remat.policy,
         seconds=price.step_time.seconds,

@@ -47,7 +47,8 @@ def test_weights_that_do_not_fit_are_told_to_be_sharded():
 def test_a_nearly_full_memory_is_doubted():
     plan, _ = plan_run(replace(BASELINE, mesh=mesh(GPU)))
     tight = replace(GPU, hbm_bytes=plan.memory.total + 1)
-    assert told(replace(BASELINE, mesh=mesh(tight)), "MOE7201").severity == "warning"
+    whole = replace(BASELINE.batch, micro=BASELINE.batch.tokens)
+    assert told(replace(BASELINE, mesh=mesh(tight), batch=whole), "MOE7201").severity == "warning"
 
 
 def test_memory_that_is_unknown_is_not_checked():

@@ -43,7 +43,6 @@ def words(diagnostic: Diagnostic) -> str:
     [
         (on(BASELINE, 8, data=4), "MOE4101", "data 4 = 4, not 8"),
         (on(BASELINE, 8), "MOE4101", "make one axis `auto`"),
-        (on(BASELINE, 8, data="auto", fsdp="auto"), "MOE4102", "`data`, `fsdp`"),
         (on(BASELINE, 8, data="auto", fsdp=3), "MOE4103", "8 devices / 3 leaves 2"),
         (on(BASELINE, 8, data="auto", fsdp=3), "MOE4103", "2 or 4"),
         (on(batch(BASELINE, 3 * 256), 8, data=8), "MOE4201", "tokens = 2048"),
