@@ -2,7 +2,7 @@
 
     python benchmarks/planner.py [--repeats N]
 
-Prints CPU seconds of the whole plan (reading and resolving the spec not counted), the number of layouts, and the choice.
+Prints CPU seconds of the whole plan (without reading and resolving the spec), the number of layouts, and the choice.
 """
 
 from __future__ import annotations
