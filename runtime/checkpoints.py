@@ -1,111 +1,167 @@
-"""Checkpoints of a run: saved while training goes on, restored bit by bit on the same or another mesh."""
+"""Checkpoints of a run: saved while training goes on, read back bit by bit on the same or another mesh, or refused.
+
+What a step holds is checked against the checksums of its arrays (manifest.py), which are taken on the devices before
+anything is written and are committed together with the arrays. Of arrays and not of files: so they cover the whole way
+from device to disk and back, hold on every mesh, and leave no moment in which a committed step has none.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterator, Mapping
 
 import jax
 import orbax.checkpoint as ocp
 from jax import numpy as jnp
 
 from moec.runtime.failure import RunError
+from moec.runtime.manifest import DamagedError, Manifest, Position, changed_arrays, manifest_from, manifest_of
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import TrainState, Tree, from_named_arrays, named_arrays
 
+ARRAYS, MANIFEST = "arrays", "manifest"
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a run stands after `step`: with the seed this is also its random state and its place in the data.
-
-    `seconds` is wall-clock time spent in training steps since the run began, over all its resumptions.
-    """
-
-    identity: str
-    step: int
-    seed: int
-    seconds: float
+# What reading files that were cut, changed or removed raises in json, orbax and tensorstore.
+DAMAGE = (ValueError, KeyError, TypeError, FileNotFoundError, NotADirectoryError, IndexError, AttributeError)
 
 
-class CheckpointFolder:
-    """The checkpoints below one run directory; `keep` newest stay."""
+class CheckpointWriter:
+    """Saves into one run directory; the `keep` newest steps stay."""
 
     def __init__(self, directory: RunDirectory, keep: int) -> None:
         self._directory = directory
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         self._store = ocp.CheckpointManager(
-            directory.checkpoints.resolve(), options=options, item_names=("arrays", "position")
+            directory.checkpoints.resolve(), options=options, item_names=(ARRAYS, MANIFEST)
         )
-
-    def newest(self) -> Position | None:
-        """The position of the newest complete checkpoint."""
-        step = self._store.latest_step()
-        if step is None:
-            return None
-        found = self._store.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
-        return Position(**found["position"])
 
     def save(self, position: Position, state: TrainState) -> None:
         """Copies the state off the devices and writes it in the background; the state may be donated once this returns.
 
-        Errors: RunError where a weight is not finite; nothing is written then.
+        Errors: RunError where a weight is not finite, nothing is written then; or where the save before it failed.
         """
         if not bool(_all_finite(state.params)):
             raise RunError(f"weights are not finite after step {position.step}; {self.advice()}")
+        arrays = named_arrays(state)
         items = ocp.args.Composite(
-            arrays=ocp.args.PyTreeSave(named_arrays(state)), position=ocp.args.JsonSave(asdict(position))
+            **{ARRAYS: ocp.args.PyTreeSave(arrays), MANIFEST: ocp.args.JsonSave(manifest_of(position, arrays).sealed())}
         )
-        self._store.save(position.step, args=items, force=True)
+        with self._failures_told():
+            self._store.save(position.step, args=items, force=True)
 
-    def restore(self, position: Position, abstract: Tree) -> Tree:
-        """What was saved at `position`, laid out as `abstract` (shapes with shardings) says, from whatever mesh.
-
-        `abstract` is a TrainState, or Weights where the optimizer is not needed.
-        """
-        wanted = named_arrays(abstract)
-        how = ocp.args.PyTreeRestore(
-            wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
-        )
-        found = self._store.restore(position.step, args=ocp.args.Composite(arrays=how))
-        return from_named_arrays(abstract, found["arrays"])
+    def check(self) -> None:
+        """Errors: RunError where a save in the background has failed; costs nothing while there is none."""
+        with self._failures_told():
+            self._store.check_for_errors()
 
     def advice(self) -> str:
         """What can be gone back to, as the end of a sentence."""
-        self._store.wait_until_finished()
-        step = self._store.latest_step()
-        if step is None:
-            return f"there is no checkpoint in {self._directory.root} to go back to"
-        return f"the newest good checkpoint in {self._directory.root} is that of step {step}"
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # a save that fails is told by who checks for it
+            self._store.wait_until_finished()
+        return newest_saved(self._directory)
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._store.close()
+        """Waits for what is being written. Errors: RunError where that fails."""
+        with self._failures_told():
+            self._store.close()
+
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()
+            raise RunError(
+                f"a checkpoint could not be written to {self._directory.checkpoints}: "
+                f"{reason[0] if reason else type(error).__name__}; {newest_saved(self._directory)}; "
+                "make room or mend what is named, then give the same command to go on from there"
+            ) from error
 
 
 @contextlib.contextmanager
-def open_checkpoints(directory: RunDirectory, keep: int) -> Iterator[CheckpointFolder]:
-    """The checkpoint folder, closed at the end of the context when everything is on disk."""
-    folder = CheckpointFolder(directory, keep)
+def open_checkpoints(directory: RunDirectory, keep: int) -> Iterator[CheckpointWriter]:
+    """The writer of a run's checkpoints, closed at the end of the context when everything is on disk."""
+    writer = CheckpointWriter(directory, keep)
     try:
-        yield folder
-    finally:
-        folder.close()
+        yield writer
+    except BaseException:
+        with contextlib.suppress(RunError):  # what ended the run is told, not what came of it
+            writer.close()
+        raise
+    writer.close()
 
 
-def newest_position(folder: CheckpointFolder, identity: str, where: RunDirectory) -> Position | None:
-    """The position of the newest checkpoint of the program with this identity.
+def committed_steps(directory: RunDirectory) -> tuple[int, ...]:
+    """The steps whose saving was completed, newest first."""
+    if not directory.checkpoints.exists():
+        return ()
+    return tuple(sorted(ocp.utils.checkpoint_steps(directory.checkpoints.resolve()), reverse=True))
 
-    Errors: RunError where the folder's checkpoints belong to another program.
+
+def newest_saved(directory: RunDirectory) -> str:
+    """The newest committed step in words, as the end of a sentence."""
+    steps = committed_steps(directory)
+    if not steps:
+        return f"there is no checkpoint in {directory.root} to go back to"
+    return f"the newest good checkpoint in {directory.root} is that of step {steps[0]}"
+
+
+def read_manifest(directory: RunDirectory, step: int) -> Manifest:
+    """What the step says of itself. Errors: DamagedError."""
+    path = directory.checkpoints / str(step) / MANIFEST / "metadata"
+    try:
+        return manifest_from(json.loads(path.read_bytes()))
+    except DAMAGE as error:
+        raise DamagedError(f"its manifest cannot be read ({_short(error)})") from error
+
+
+def read_arrays(directory: RunDirectory, manifest: Manifest, abstract: Tree) -> Tree:
+    """The arrays of a step, laid out as `abstract` (shapes with shardings) says, from whatever mesh they come.
+
+    `abstract` is a TrainState, or Weights where the optimizer is not needed. Each process reads what its own devices
+    hold and waits for no other: orbax's manager, which does wait, would hang where one of them finds damage.
+    Errors: RunError where the program has other arrays, DamagedError where one is not what was saved.
     """
-    found = folder.newest()
-    if found is not None and found.identity != identity:
-        raise RunError(
-            f"{where.root} holds step {found.step} of another program: {found.identity}, this one is {identity}; "
-            "use train --resume never to put that run aside and start afresh, or --out with another folder",
-            2,
-        )
-    return found
+    wanted = named_arrays(abstract)
+    _check_fit(directory, manifest, wanted)
+    how = ocp.args.PyTreeRestore(
+        wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
+    )
+    path = directory.checkpoints.resolve() / str(manifest.position.step) / ARRAYS
+    try:
+        with contextlib.closing(ocp.PyTreeCheckpointHandler()) as reader:
+            found: Mapping[str, jax.Array] = reader.restore(path, args=how)
+    except DAMAGE as error:
+        raise DamagedError(f"its arrays cannot be read ({_short(error)})") from error
+    return from_named_arrays(abstract, dict(found))
+
+
+def check_arrays(manifest: Manifest, tree: object) -> None:
+    """Errors: DamagedError naming the arrays of `tree` that are not what was saved. All processes call it together."""
+    changed = changed_arrays(manifest, named_arrays(tree))
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise DamagedError(f"{', '.join(changed[:3])}{more} differ from what was saved")
+
+
+def _check_fit(directory: RunDirectory, manifest: Manifest, wanted: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+    for name, leaf in wanted.items():
+        record = manifest.arrays.get(name)
+        now = f"{leaf.dtype}{list(leaf.shape)}"
+        if record is None or record.describe() != now:
+            saved = "none" if record is None else record.describe()
+            raise RunError(
+                f"step {manifest.position.step} in {directory.root} does not fit this program: {name} is {now}, saved "
+                f"is {saved}; the program was changed since. Undo that, use train --resume never to start afresh, or "
+                "--out with another folder",
+                2,
+            )
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 @jax.jit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -38,10 +39,11 @@ class HeldOut:
 class Evaluator:
     """Measures the held-out loss of one program; the step is compiled at the first use and kept."""
 
-    def __init__(self, program: Program, data: TextData, layout: Layout) -> None:
+    def __init__(self, program: Program, data: TextData, layout: Layout, cache_dir: Path | None = None) -> None:
         self._program = program
         self._data = data
         self._layout = layout
+        self._cache_dir = cache_dir
         self._loss = jax.jit(_prediction_loss(program, layout), out_shardings=replicated(layout.mesh))
 
     def held_out(self, weights: Weights, tokens: int) -> HeldOut | None:
@@ -52,7 +54,10 @@ class Evaluator:
         training = self._program.training
         loss, targets = 0.0, 0
         with jax.set_mesh(self._layout.mesh):
-            for batch in eval_batches(self._data, training.seq_len, training.micro_sequences, tokens):
+            batches = eval_batches(
+                self._data, training.seq_len, training.micro_sequences, tokens, cache_dir=self._cache_dir
+            )
+            for batch in batches:
                 loss += float(self._loss(weights, self._placed(batch)))
                 targets += int(np.count_nonzero(batch.weights_BS))
         if not math.isfinite(loss):
@@ -64,7 +69,8 @@ class Evaluator:
 
         Units: nats per token.
         """
-        return unigram_loss(self._data, seq_len=self._program.training.seq_len, tokens=tokens)
+        seq_len = self._program.training.seq_len
+        return unigram_loss(self._data, seq_len=seq_len, tokens=tokens, cache_dir=self._cache_dir)
 
     def describe(self, held_out: HeldOut | None, unigram: float | None) -> str:
         """The held-out loss beside the unigram model's, in one line."""

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from moec.runtime.checkpoints import CheckpointFolder, Position, newest_position, open_checkpoints
+from moec.runtime.checkpoints import open_checkpoints
+from moec.runtime.data.text import TextData, corpus_facts
 from moec.runtime.failure import RunError
 from moec.runtime.interrupt import listen_for_interrupts
+from moec.runtime.manifest import Position
+from moec.runtime.mesh import make_mesh
 from moec.runtime.metrics import Journal, open_events, resumed_journal
 from moec.runtime.processes import is_first_process, wait_for_all
 from moec.runtime.program import Program
 from moec.runtime.progress import Progress, open_progress
+from moec.runtime.recovery import Recovered, newest_position, quarantine, recover
 from moec.runtime.run_directory import RunDirectory, own
-from moec.runtime.session import Desk, Session
+from moec.runtime.session import Desk, Session, data_of
+from moec.runtime.state import Layout, TrainState, initial_state, lay_out
 
 Resume = Literal["auto", "never", "must"]
 
@@ -38,15 +43,17 @@ def train(program: Program, options: TrainOptions) -> int:
     with contextlib.ExitStack() as stack:
         directory, progress = RunDirectory(options.directory), stack.enter_context(open_progress(is_first_process()))
         _take_over(directory, options.resume, progress, stack)
-        checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
-        start = _start(checkpoints, program, options, directory)
-        if start is not None and _is_finished(start, options, directory):
-            progress.say(_finished(start, options))
+        newest = newest_position(directory, program.identity)
+        if newest is not None and _is_finished(newest, options, directory):
+            progress.say(_finished(newest, options))
             return 0
-        metrics, evaluations = _open_journals(directory, 0 if start is None else start.step, stack)
+        layout = lay_out(program, make_mesh(program.mesh))
+        start = _start(program, layout, options, directory, progress)
+        checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
+        metrics, evaluations = _open_journals(directory, start.position.step, stack)
         interrupt = stack.enter_context(listen_for_interrupts())
         desk = Desk(directory, progress, checkpoints, interrupt, metrics, evaluations)
-        Session(program, desk, start, options.steps).run()
+        Session(program, layout, desk, start, options.steps).run()
         return interrupt.exit_code
 
 
@@ -60,13 +67,39 @@ def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stac
 
 
 def _start(
-    checkpoints: CheckpointFolder, program: Program, options: TrainOptions, directory: RunDirectory
-) -> Position | None:
-    """Where to go on, None to begin."""
-    found = newest_position(checkpoints, program.identity, directory)
+    program: Program, layout: Layout, options: TrainOptions, directory: RunDirectory, progress: Progress
+) -> Recovered[TrainState]:
+    """Where the run goes on, or begins.
+
+    Errors: RunError where there is no good checkpoint although there must be, or where the text is not that of the
+    checkpoint.
+    """
+    corpus = _corpus(data_of(program), directory)
+    found = recover(directory, program.identity, layout.abstract, quarantine(directory, progress.say))
     if found is None and options.resume == "must":
         raise RunError(f"there is no checkpoint in {directory.root}: leave out --resume must to start afresh", 2)
+    if found is None:
+        beginning = Position(program.identity, 0, program.training.seed, 0.0, corpus)
+        return Recovered(beginning, initial_state(program, layout))
+    if found.position.corpus != corpus:
+        raise RunError(
+            f"the text of this run is no longer what it was trained on up to step {found.position.step}: it was "
+            f"{found.position.corpus}, now it is {corpus}; bring the old text back, use train --resume never to "
+            "start afresh, or --out with another folder",
+            2,
+        )
+    progress.say(f"resumed from step {found.position.step}")
     return found
+
+
+def _corpus(data: TextData, directory: RunDirectory) -> str:
+    """The fingerprint of the text; a large one is tokenised by the first process, for all."""
+    if not is_first_process():
+        wait_for_all("the text is ready")
+        return corpus_facts(data, cache_dir=directory.tokens).fingerprint
+    fingerprint = corpus_facts(data, cache_dir=directory.tokens).fingerprint
+    wait_for_all("the text is ready")
+    return fingerprint
 
 
 def _open_journals(directory: RunDirectory, step: int, stack: contextlib.ExitStack) -> tuple[Journal, Journal]:

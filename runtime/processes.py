@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from moec.runtime.failure import RunError
@@ -41,6 +42,13 @@ def wait_for_all(name: str) -> None:
     """Returns when every process of the run has come to the point called `name`."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
+
+
+def all_agree(yes: bool) -> bool:
+    """Whether every process of the run says yes; all of them must ask."""
+    if jax.process_count() == 1:
+        return yes
+    return bool(multihost_utils.process_allgather(np.array(yes)).all())
 
 
 def membership_of(coordinator: str | None, count: int | None, index: int | None) -> Membership | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -40,13 +41,23 @@ class RunDirectory:
         return self.root / "result.json"
 
     @property
+    def quarantined(self) -> Path:
+        """Where damaged checkpoints are kept, each as it was found."""
+        return self.root / "quarantined"
+
+    @property
+    def tokens(self) -> Path:
+        """The tokens of a corpus that is too large to be held in memory."""
+        return self.root / "tokens"
+
+    @property
     def lock(self) -> Path:
         return self.root / ".lock"
 
     @property
     def products(self) -> tuple[Path, ...]:
-        """What a run leaves behind, apart from the lock."""
-        return (self.checkpoints, self.metrics, self.evaluations, self.tensorboard, self.result)
+        """What a run leaves behind, apart from the lock and the tokens of its corpus."""
+        return (self.checkpoints, self.quarantined, self.metrics, self.evaluations, self.tensorboard, self.result)
 
     def has_products(self) -> bool:
         """Whether an earlier run left anything here."""
@@ -54,14 +65,20 @@ class RunDirectory:
 
     def set_aside(self) -> Path:
         """Moves what an earlier run left into `previous/N`, N the first number that is free, and gives that folder."""
-        number = 1
-        while (self.root / "previous" / str(number)).exists():
-            number += 1
+        number = next(n for n in itertools.count(1) if not (self.root / "previous" / str(n)).exists())
         target = self.root / "previous" / str(number)
         target.mkdir(parents=True)
         for path in self.products:
             if path.exists():
                 path.rename(target / path.name)
+        return target
+
+    def quarantine(self, step: int) -> Path:
+        """Moves the checkpoint of `step` to where damaged ones are kept, and gives its new place."""
+        self.quarantined.mkdir(exist_ok=True)
+        names = itertools.chain([str(step)], (f"{step}-{number}" for number in itertools.count(2)))
+        target = next(self.quarantined / name for name in names if not (self.quarantined / name).exists())
+        (self.checkpoints / str(step)).rename(target)
         return target
 
 

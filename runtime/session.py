@@ -11,22 +11,22 @@ from dataclasses import dataclass, replace
 import jax
 
 from moec.runtime.batch import Batch
-from moec.runtime.checkpoints import CheckpointFolder, Position
+from moec.runtime.checkpoints import CheckpointWriter
 from moec.runtime.clock import TrainingClock
 from moec.runtime.data.text import TextData, train_batches
 from moec.runtime.evaluate import Evaluator, HeldOut
 from moec.runtime.failure import RunError
 from moec.runtime.interrupt import Interrupt
-from moec.runtime.mesh import make_mesh
 from moec.runtime.metrics import Journal, write_json
 from moec.runtime.placement import batch_sharding, place, row_share
 from moec.runtime.processes import is_first_process
 from moec.runtime.program import Program
 from moec.runtime.progress import Progress
 from moec.runtime.recorder import Recorder
+from moec.runtime.recovery import Recovered
 from moec.runtime.result import summarise
 from moec.runtime.run_directory import RunDirectory
-from moec.runtime.state import TrainState, count_params, initial_state, lay_out
+from moec.runtime.state import Layout, TrainState, count_params
 from moec.runtime.train_step import StepReport, TrainStep, compile_train_step
 
 
@@ -36,7 +36,7 @@ class Desk:
 
     directory: RunDirectory
     progress: Progress
-    checkpoints: CheckpointFolder
+    checkpoints: CheckpointWriter
     interrupt: Interrupt
     metrics: Journal
     evaluations: Journal
@@ -53,15 +53,14 @@ def data_of(program: Program) -> TextData:
 
 
 class Session:
-    """Takes the steps from `start` (None: from the beginning) to `steps`, in total, and evaluates at the end."""
+    """Takes the steps from where the run stands to `steps`, in total, and evaluates at the end."""
 
-    def __init__(self, program: Program, desk: Desk, start: Position | None, steps: int) -> None:
+    def __init__(self, program: Program, layout: Layout, desk: Desk, start: Recovered[TrainState], steps: int) -> None:
         self._began = time.perf_counter()
-        self._program, self._desk, self._steps = program, desk, steps
+        self._program, self._layout, self._desk, self._steps = program, layout, desk, steps
         self._data = data_of(program)
-        self._layout = lay_out(program, make_mesh(program.mesh))
-        self._evaluator = Evaluator(program, self._data, self._layout)
-        self._start = start or Position(program.identity, 0, program.training.seed, 0.0)
+        self._evaluator = Evaluator(program, self._data, layout, desk.directory.tokens)
+        self._start, self._initial = start.position, start.tree
         self._clock = TrainingClock(self._start.seconds)
         self._recorder = Recorder(
             program, desk.metrics, desk.progress, self._clock, steps=steps, advice=desk.checkpoints.advice
@@ -70,7 +69,8 @@ class Session:
 
     def run(self) -> None:
         """All the steps that are left, then the final evaluation unless the run was interrupted."""
-        state, step = self._starting_state(), self._start.step
+        state, step = self._initial, self._start.step
+        self._compare_with_plan(state)
         if step < self._steps:
             state, step = self._take_steps(state)
         if step < self._steps:
@@ -78,18 +78,12 @@ class Session:
             return
         self._finish(state)
 
-    def _starting_state(self) -> TrainState:
-        if self._start.step == 0:
-            state = initial_state(self._program, self._layout)
-        else:
-            state = self._desk.checkpoints.restore(self._start, self._layout.abstract)
-            self._desk.progress.say(f"resumed from step {self._start.step}")
+    def _compare_with_plan(self, state: TrainState) -> None:
         params, planned = count_params(state.params), self._program.expectations.params
         if params != planned:
             self._desk.progress.say(
                 f"note: the model has {params:,} parameters and its plan {planned:,}: the program was changed since"
             )
-        return state
 
     def _take_steps(self, state: TrainState) -> tuple[TrainState, int]:
         """The state after the last step that was taken, and that step.
@@ -102,6 +96,7 @@ class Session:
         with jax.set_mesh(self._layout.mesh), contextlib.closing(self._placed_batches()) as batches:
             self._clock.restart()
             for step, batch in zip(range(self._start.step + 1, self._steps + 1), batches, strict=False):
+                self._desk.checkpoints.check()
                 state, report = take_step(state, batch)
                 waiting.append((step, report))
                 stops = self._desk.interrupt.stops_after(step)
@@ -137,6 +132,7 @@ class Session:
             first_step=self._start.step,
             process_index=share.index,
             process_count=share.count,
+            cache_dir=self._desk.directory.tokens,
         )
         with contextlib.closing(batches):
             for batch in batches:
@@ -155,7 +151,7 @@ class Session:
 
     def _pause(self, step: int, state: TrainState, *, stops: bool) -> None:
         if stops or self._saves_after(step):
-            position = Position(self._program.identity, step, self._program.training.seed, self._clock.seconds)
+            position = replace(self._start, step=step, seconds=self._clock.seconds)
             self._desk.checkpoints.save(position, state)
         if self._evaluates_after(step) and not stops:
             held_out = self._evaluate(step, state)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from moec.runtime.checkpoints import Position, newest_position, open_checkpoints
 from moec.runtime.data.text import tokenizer_of
 from moec.runtime.evaluate import Evaluator
 from moec.runtime.failure import RunError
 from moec.runtime.generate import Sampling, generate, generation_mesh
+from moec.runtime.manifest import Position
 from moec.runtime.mesh import MeshShape, make_mesh
+from moec.runtime.processes import is_first_process
 from moec.runtime.program import Program
+from moec.runtime.recovery import recover
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.session import data_of
 from moec.runtime.state import Layout, Weights, lay_out
@@ -22,7 +25,7 @@ def evaluate_newest(program: Program, directory: Path, tokens: int) -> str:
     """The held-out loss of the newest checkpoint, in one line."""
     data = data_of(program)
     position, layout, weights = newest_weights(program, directory, program.mesh)
-    evaluator = Evaluator(program, data, layout)
+    evaluator = Evaluator(program, data, layout, RunDirectory(directory).tokens)
     described = evaluator.describe(evaluator.held_out(weights, tokens), evaluator.unigram(tokens))
     return f"step {position.step:,}: {described}"
 
@@ -38,16 +41,17 @@ def continue_text(program: Program, directory: Path, prompt: str, sampling: Samp
 
 
 def newest_weights(program: Program, directory: Path, mesh: MeshShape) -> tuple[Position, Layout, Weights]:
-    """The weights of the newest checkpoint on `mesh`, without the optimizer's state.
+    """The weights of the newest good checkpoint on `mesh`, without the optimizer's state; nothing is written.
 
-    Errors: RunError where there is no checkpoint, or where it is of another program.
+    Errors: RunError where there is none, or where it is of another program.
     """
-    where = RunDirectory(directory)
-    if not where.checkpoints.exists():
-        raise RunError(f"there is no checkpoint in {directory}: train first, or give its folder with --out", 2)
     layout = lay_out(program, make_mesh(mesh))
-    with open_checkpoints(where, program.checkpoints.keep) as folder:
-        position = newest_position(folder, program.identity, where)
-        if position is None:
-            raise RunError(f"there is no complete checkpoint in {directory}", 2)
-        return position, layout, folder.restore(position, layout.abstract.weights)
+    found = recover(RunDirectory(directory), program.identity, layout.abstract.weights, _warn)
+    if found is None:
+        raise RunError(f"there is no checkpoint in {directory}: train first, or give its folder with --out", 2)
+    return found.position, layout, found.tree
+
+
+def _warn(step: int, reason: str) -> None:
+    if is_first_process():
+        print(f"warning: the checkpoint of step {step} is damaged: {reason}; looking at older ones", file=sys.stderr)

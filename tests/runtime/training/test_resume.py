@@ -12,10 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from moec.runtime.checkpoints import open_checkpoints
 from moec.runtime.failure import RunError
 from moec.runtime.mesh import make_mesh
 from moec.runtime.program import Program
+from moec.runtime.recovery import recover
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import TrainState, lay_out, named_arrays
 
@@ -26,10 +26,9 @@ Trainer = Callable[..., int]
 def saved_state(program: Program, folder: Path) -> TrainState:
     """The newest checkpoint of `folder` on the mesh of `program`."""
     layout = lay_out(program, make_mesh(program.mesh))
-    with open_checkpoints(RunDirectory(folder), keep=2) as checkpoints:
-        position = checkpoints.newest()
-        assert position is not None
-        return checkpoints.restore(position, layout.abstract)
+    found = recover(RunDirectory(folder), program.identity, layout.abstract, lambda step, reason: pytest.fail(reason))
+    assert found is not None
+    return found.tree
 
 
 def assert_same_bits(left: TrainState, right: TrainState) -> None:
