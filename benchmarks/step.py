@@ -90,7 +90,7 @@ def plain(tokens: np.ndarray, *, moe: bool) -> Timed:
 
 
 def compiled_programs(folder: Path) -> dict[str, Program]:
-    """The quickstart's programs as `moec compile` writes them, and that with experts in tiles, with and without drops."""
+    """The quickstart's programs as `moec compile` writes them, and with experts in tiles, with and without drops."""
     text = SPEC.read_text(encoding="utf-8")
     factor = re.search(r"capacity_factor = [0-9.]+", text).group()
     tiles = text.replace(factor, f"{factor}, grouped_matmul = tiles")

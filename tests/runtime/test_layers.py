@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -17,6 +18,11 @@ from moec.runtime.layers import remat_policy
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SEQUENCES, LENGTH = 2, 16
+
+
+def made(model: Callable[[Initializer], nnx.Module]) -> nnx.Module:
+    """The model with its weights, drawn by one compiled function."""
+    return nnx.merge(*jax.jit(lambda: nnx.split(model(Initializer(0))))())
 
 
 def loss_and_gradient(model: nnx.Module, batch):
@@ -43,10 +49,8 @@ def plain():
 def test_rematerialisation_changes_no_number(tiny_model, batch_of, plain, remat, save, scan) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
     if scan not in plain:
-        plain[scan] = loss_and_gradient(tiny_model(scan=scan, repeats=1)(Initializer(0)), batch)
-    objective, gradient = loss_and_gradient(
-        tiny_model(scan=scan, repeats=1, remat=remat, save=save)(Initializer(0)), batch
-    )
+        plain[scan] = loss_and_gradient(made(tiny_model(scan=scan, repeats=1)), batch)
+    objective, gradient = loss_and_gradient(made(tiny_model(scan=scan, repeats=1, remat=remat, save=save)), batch)
     kept_objective, kept_gradient = plain[scan]
     np.testing.assert_allclose(objective.loss, kept_objective.loss, rtol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradient, kept_gradient)
@@ -55,7 +59,7 @@ def test_rematerialisation_changes_no_number(tiny_model, batch_of, plain, remat,
 def test_a_loop_over_periods_is_the_unrolled_model(tiny_model, batch_of) -> None:
     batch, objectives = batch_of(SEQUENCES, LENGTH), []
     for scan in (False, True):
-        graph, state = nnx.split(tiny_model(layers=("moe",), scan=scan)(Initializer(0)))
+        graph, state = nnx.split(made(tiny_model(layers=("moe",), scan=scan)))
         objectives.append(
             jax.jit(lambda state, batch, graph=graph: nnx.merge(graph, state).objective(batch))(state, batch)
         )
@@ -67,7 +71,7 @@ def test_a_loop_over_periods_is_the_unrolled_model(tiny_model, batch_of) -> None
 @pytest.mark.parametrize("scan", [False, True])
 def test_decoding_token_by_token_gives_the_hidden_states_of_the_whole(tiny_model, batch_of, scan) -> None:
     batch = dataclasses.replace(batch_of(SEQUENCES, 6, segments=1, padding=0), dropless=True)
-    graph, state = nnx.split(tiny_model(scan=scan, repeats=2)(Initializer(0)))
+    graph, state = nnx.split(made(tiny_model(scan=scan)))
     empty = KeyValues.empty(SEQUENCES, 8, 8, 4, jnp.float32)
     two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), empty)
     caches = (empty, two, two) if scan else (empty,) * 5
@@ -94,7 +98,7 @@ def test_full_rematerialisation_keeps_less_than_none(tiny_model, batch_of) -> No
     batch = batch_of(SEQUENCES, LENGTH)
 
     def kept_bytes(remat: str) -> int:
-        graph, params, other = nnx.split(tiny_model(layers=("dense",), remat=remat)(Initializer(0)), nnx.Param, ...)
+        graph, params, other = nnx.split(made(tiny_model(layers=("dense",), remat=remat)), nnx.Param, ...)
         _, pull_back = jax.vjp(lambda params: nnx.merge(graph, params, other).objective(batch).loss, params)
         return sum(leaf.nbytes for leaf in jax.tree.leaves(pull_back) if hasattr(leaf, "nbytes"))
 

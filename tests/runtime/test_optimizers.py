@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import numpy as np
 import optax
@@ -19,7 +21,17 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.fixture
 def params(tiny_model) -> nnx.State:
-    return nnx.state(tiny_model(scan=True)(Initializer(0)), nnx.Param)
+    model = tiny_model(layers=("moe",), scan=True)
+    return jax.jit(lambda: nnx.state(model(Initializer(0)), nnx.Param))()
+
+
+def random_gradients(params: nnx.State) -> nnx.State:
+    return jax.tree.map(lambda leaf: jnp.asarray(np.random.default_rng(1).normal(size=leaf.shape), leaf.dtype), params)
+
+
+@partial(jax.jit, static_argnums=1)
+def first_updates(params: nnx.State, optimizer: optax.GradientTransformation, gradients: nnx.State) -> nnx.State:
+    return optimizer.update(gradients, optimizer.init(params), params)[0]
 
 
 def zero_gradients(params: nnx.State) -> nnx.State:
@@ -27,7 +39,7 @@ def zero_gradients(params: nnx.State) -> nnx.State:
 
 
 def moved(params: nnx.State, optimizer: optax.GradientTransformation, gradients: nnx.State) -> set[str]:
-    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    updates = first_updates(params, optimizer, gradients)
     return {str(path[-1]) for path, update in nnx.to_flat_state(updates) if np.asarray(update[...]).any()}
 
 
@@ -38,9 +50,8 @@ def test_matrices_decay_and_norms_do_not(params) -> None:
 
 def test_muon_gives_matrices_of_the_layers_singular_values_near_one(params) -> None:
     optimizer = contrib.muon(1.0, muon_weight_dimension_numbers=matrix_dims)
-    gradients = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(1), leaf.shape), params)
-    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
-    block = updates["periods"]["blocks"][1]
+    updates = first_updates(params, optimizer, random_gradients(params))
+    block = updates["periods"]["blocks"][0]
     shapes = {"w_q": (16, 32), "w_o": (32, 16)}
     for name, shape in shapes.items():
         for repeat in range(2):
@@ -63,8 +74,7 @@ def test_muon_gives_matrices_of_the_layers_singular_values_near_one(params) -> N
 )
 def test_the_optimizers_of_optax_move_every_weight_of_a_stacked_model(params, optimizer) -> None:
     names = {str(path[-1]) for path, _ in nnx.to_flat_state(params)}
-    gradients = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(1), leaf.shape), params)
-    assert moved(params, optimizer, gradients) == names
+    assert moved(params, optimizer, random_gradients(params)) == names
 
 
 @pytest.mark.parametrize("scan", [False, True])
