@@ -1,8 +1,8 @@
 """Measured steps -> the rates that explain them best: a calibration for a hardware file.
 
 A predicted step is a sum of amounts (FLOPs, bytes, steps, layers) divided by rates, so seconds per unit are found by
-least squares on relative errors, none below zero. A weak pull towards the machine's plain rates (a large matmul, a copy)
-decides what the steps leave open.
+least squares on relative errors, none below zero. A weak pull towards the machine's plain rates (a large matmul, a
+copy) decides what the steps leave open.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python benchmarks/step_time.py --hardware my_cpu.yaml      judge rates that were fitted before
 
 The runs of benchmarks/specs/step_time.moe are compiled and take turns, so that what else the machine does falls on
-all of them; the least time of each is what it costs. Runs called fit_… set the rates, runs called held_… only judge them.
+all of them; the least time of each is what it costs. Runs called fit_… set the rates, those called held_… judge them.
 `--results FILE` also writes the table as Markdown. A spec uses the rates with `mesh { hardware = "my_cpu.yaml" }`.
 """
 

@@ -33,7 +33,9 @@ def _rendered(form: str, plans: tuple[tuple[Plan, Places], ...]) -> str:
 
         from moec.compiler.report.as_json import plan_object
 
-        return json.dumps({plan.run.name: plan_object(plan, places) for plan, places in plans}, indent=2, ensure_ascii=False)
+        return json.dumps(
+            {plan.run.name: plan_object(plan, places) for plan, places in plans}, indent=2, ensure_ascii=False
+        )
     from moec.compiler.report.compare import compare
     from moec.compiler.report.markdown import plan_markdown
     from moec.compiler.report.text import plan_text

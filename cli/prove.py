@@ -79,7 +79,7 @@ def prove_plans(plans: tuple[Plan, ...], folder: Path, arguments: Namespace) -> 
         write_run(plan, folder / plan.run.name)
         jobs += _jobs(plan.run.name, folder, arguments)
     if len(jobs) == 1:
-        statuses = (execute(jobs[0].program, jobs[0].arguments),)
+        statuses: tuple[int, ...] = (execute(jobs[0].program, jobs[0].arguments),)
     else:
         commands = tuple((job.program, job.arguments) for job in jobs)
         statuses = execute_all(

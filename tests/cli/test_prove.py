@@ -1,12 +1,16 @@
-"""`moec prove`: for the CPU through the program, for other chips not yet, and it says so."""
+"""`moec prove`: each run is compiled into a folder and its program proves itself."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from moec.cli import program
+
+Programs = tuple[tuple[Path, tuple[str, ...]], ...]
 
 
 @pytest.fixture
@@ -19,33 +23,54 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         calls.append(arguments)
         return 0
 
+    def execute_all(programs: Programs, jobs: int, tell: Callable[[int, str, str], None]) -> tuple[int, ...]:
+        return tuple(execute(path, arguments) for path, arguments in programs)
+
     monkeypatch.setattr(program, "execute", execute)
+    monkeypatch.setattr(program, "execute_all", execute_all)
     return calls
 
 
 def test_each_run_is_proven_by_its_program_and_nothing_is_left(moec, tiny, executed, tmp_path) -> None:
     before = set(tmp_path.rglob("*"))
     assert moec("prove", "tiny.moe").status == 0
-    assert executed == [("prove",), ("prove",)]
+    assert [arguments[0] for arguments in executed] == ["prove", "prove"]
     assert set(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("target", ["tpu_v5p", "h100"])
-def test_another_target_is_refused_in_words(moec, tiny, executed, target: str) -> None:
+def test_targets_and_limits_reach_the_program(moec, tiny, executed) -> None:
+    called = moec("prove", "tiny.moe", "--run", "baseline", "--target", "cpu:8", "--timeout", "77", "--format", "json")
+    assert called.status == 0
+    (arguments,) = executed
+    pairs = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    assert pairs["--target"] == "cpu:8"
+    assert pairs["--timeout"] == "77"
+    assert pairs["--format"] == "json"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"), [("tpu_v5p", "say which topology of tpu_v5p"), ("abacus:8", "abacus")], ids=lambda text: text
+)
+def test_a_target_that_cannot_be_is_refused_in_words(moec, tiny, target: str, words: str) -> None:
     called = moec("prove", "tiny.moe", "--target", target)
     assert called.status == 2
-    assert target in called.err
-    assert "not connected yet" in called.err
-    assert executed == []
+    assert words in called.err
+
+
+def test_the_worst_status_of_several_proofs_is_given(moec, tiny, monkeypatch) -> None:
+    monkeypatch.setattr(program, "execute_all", lambda programs, jobs, tell: (0, 1))
+    assert moec("prove", "tiny.moe").status == 1
 
 
 def test_a_proof_that_fails_gives_its_status(moec, tiny, monkeypatch) -> None:
     monkeypatch.setattr(program, "execute", lambda path, arguments: 1)
-    assert moec("prove", "tiny.moe").status == 1
+    assert moec("prove", "tiny.moe", "--run", "baseline").status == 1
 
 
 @pytest.mark.slow
-def test_a_program_is_proven_for_real(moec, tiny) -> None:
-    called = moec("prove", "tiny.moe", "--run", "with_moe")
+def test_programs_are_proven_for_real(moec, tiny) -> None:
+    called = moec("prove", "tiny.moe", "--format", "json")
     assert called.status == 0
-    assert "the training step compiles for 1 x cpu" in called.out
+    proofs = json.loads(called.out)
+    assert [proof["run"] for proof in proofs] == ["baseline", "with_moe"]
+    assert all(proof["ok"] and proof["devices"] == 1 and proof["hbm_bytes_per_device"] > 0 for proof in proofs)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
 
-from moec.compiler.formulas.capacity import onehot_overhead
 from moec.compiler.formulas import flops as formulas
+from moec.compiler.formulas.capacity import onehot_overhead
 from moec.compiler.formulas.flops import mean_computed_keys, mean_visible_keys
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import FlopCounts
