@@ -8,7 +8,9 @@ from typing import Literal
 
 from moec.runtime.proof.expectation import Expectation, ExpectedCollective
 from moec.runtime.proof.measured import CollectiveRow, Measured
+from moec.runtime.proof.signs import padding
 from moec.runtime.proof.targets import Target
+from moec.runtime.proof.units import gigabytes
 
 FAMILIES = {
     "all-gather": "gather",
@@ -212,28 +214,34 @@ def _off(
 
 
 def _far_from_plan(measured: Measured | None, expectation: Expectation | None) -> Iterator[str]:
-    """Memory and FLOPs that the plan predicts wrongly: no failure, the compiler's number is the truth."""
+    """What the plan predicts wrongly without being another program for it: the compiler's number is the truth."""
     if expectation is None:
         yield "there is no plan.json beside the program: nothing was held against a plan"
         return
-    planned = expectation.memory_bytes["total"]
+    yield from padding(expectation)
     if measured is None:
         return
-    if not 1 / MEMORY_FACTOR <= measured.memory.total / planned <= MEMORY_FACTOR:
-        yield f"memory: {gigabytes(measured.memory.total)} per device, and the plan says {gigabytes(planned)}"
+    planned = expectation.memory_bytes
+    if not 1 / MEMORY_FACTOR <= measured.memory.total / planned["total"] <= MEMORY_FACTOR:
+        yield f"memory: {gigabytes(measured.memory.total)} per device, and the plan says {gigabytes(planned['total'])}"
+    state = planned["params"] + planned["optimizer"] + expectation.batch_bytes
+    if measured.memory.arguments > STATE_FACTOR * state:
+        yield (
+            f"weights, optimizer and batch take {gigabytes(measured.memory.arguments)} per device, and the plan says "
+            f"{gigabytes(state)}: something is replicated that was to be sharded"
+        )
+    if expectation.executed_flops and measured.flops > FLOPS_FACTOR * expectation.executed_flops:
+        yield (
+            f"FLOPs: {measured.flops / expectation.executed_flops:.2f} times those of the plan: padding, or work that "
+            "is done on several devices"
+        )
 
 
 MOST_NAME = 160
 MEMORY_FACTOR = 1.25
-"""How far the plan's memory may be from the compiler's before it is said."""
-
-
-def gigabytes(count: float) -> str:
-    """A number of bytes for people, in the unit that leaves it above 1."""
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:,.2f} {unit}"
-    return f"{count:.0f} B"
+STATE_FACTOR = 1.1
+FLOPS_FACTOR = 1.25
+"""How far the plan's memory, state and FLOPs may be from the compiler's before it is said."""
 
 
 def _origin(row: CollectiveRow) -> str:

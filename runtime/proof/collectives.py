@@ -46,9 +46,11 @@ class Collective:
 
 def find_collectives(module: Module, executions: Executions, axes: Mapping[str, int]) -> tuple[Collective, ...]:
     """All that exchange anything, those that send most in a step first; `axes` are the sizes of the mesh."""
+    later = _later_steps(module)
     found = [
         collective
         for name, times in executions.times.items()
+        if name not in later
         for collective in _of_computation(module.computations[name], times, name in executions.in_loop, dict(axes))
         if collective.size > 1
     ]
@@ -65,6 +67,16 @@ def sent_bytes(op: str, payload: int, size: int) -> int:
         return payload
     share = ceil(payload * (size - 1) / size)
     return 2 * share if op == "all-reduce" else share
+
+
+def _later_steps(module: Module) -> frozenset[str]:
+    """The computations in which XLA for TPUs writes a collective again that another has begun: while it runs, products
+    carry it on (`async_collective_fusion`), and one ends it (`async-collective-done`)."""
+    names = {name for name in module.computations if name.startswith("async_collective_fusion")}
+    for computation in module.computations.values():
+        for row in computation.instructions:
+            names.update(row.called if row.name.startswith("async-collective-done") else ())
+    return frozenset(names)
 
 
 def _of_computation(computation: Computation, times: int, in_loop: bool, axes: dict[str, int]) -> Iterator[Collective]:

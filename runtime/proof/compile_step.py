@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ import jax
 from moec.runtime.mesh import AXES, make_mesh
 from moec.runtime.program import Program
 from moec.runtime.proof.collectives import Collective, find_collectives
+from moec.runtime.proof.expectation import Expectation
 from moec.runtime.proof.flops import count_flops
 from moec.runtime.proof.hlo import read_module
 from moec.runtime.proof.loops import count_executions
@@ -28,7 +30,9 @@ MOST_ORIGINS = 8
 """How many places of origin are kept of a kind of collective."""
 
 
-def measure(program: Program, target: Target, hlo: Path | None) -> Measured:
+def measure(
+    program: Program, target: Target, hlo: Path | None = None, expectation: Expectation | None = None
+) -> Measured:
     """The facts of the step compiled for `target`; the compiler's text goes to `hlo` where one is given.
 
     Errors: what the compiler raises where it refuses the program.
@@ -40,10 +44,11 @@ def measure(program: Program, target: Target, hlo: Path | None) -> Measured:
     text = compiled.as_text()
     if hlo is not None:
         hlo.write_text(text, encoding="utf-8")
-    return _facts(program, compiled, text, devices[0].device_kind, seconds)
+    facts = _facts(program, compiled, text, expectation)
+    return replace(facts, device_kind=devices[0].device_kind, compile_seconds=seconds)
 
 
-def _facts(program: Program, compiled: jax.stages.Compiled, text: str, kind: str, seconds: float) -> Measured:
+def _facts(program: Program, compiled: jax.stages.Compiled, text: str, expectation: Expectation | None) -> Measured:
     module = read_module(text)
     executions = count_executions(module)
     axes = dict(zip(AXES, program.mesh.sizes, strict=True))
@@ -51,9 +56,9 @@ def _facts(program: Program, compiled: jax.stages.Compiled, text: str, kind: str
     stats = compiled.memory_analysis()
     cost = compiled.cost_analysis() or {}
     return Measured(
-        device_kind=kind,
+        device_kind="",
         devices=program.mesh.devices,
-        compile_seconds=seconds,
+        compile_seconds=0.0,
         jax_version=jax.__version__,
         memory=Memory(
             arguments=stats.argument_size_in_bytes,
@@ -66,7 +71,7 @@ def _facts(program: Program, compiled: jax.stages.Compiled, text: str, kind: str
         estimated_seconds=max(0.0, float(cost.get("optimal_seconds", 0.0))),
         collectives=rows_of(collectives),
         unknown_loops=executions.unknown,
-        warnings=signs_of(module, executions, collectives),
+        warnings=signs_of(module, executions, collectives, expectation),
     )
 
 

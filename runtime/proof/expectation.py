@@ -11,6 +11,8 @@ from typing import Any
 from moec.runtime.failure import RunError
 
 PLAN = "plan.json"
+BYTES_PER_TOKEN = 20
+"""Five arrays of 4 bytes: moec.runtime.batch.Batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +33,24 @@ class ExpectedCollective:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTensor:
-    """A weight: its global shape, and the mesh axes over which each of its dims is cut."""
+    """A weight or an activation: its global shape, and the mesh axes over which each of its dims is cut; `layers` are
+    those that have such a weight."""
 
     name: str
     shape: tuple[int, ...]
     sharding: tuple[tuple[str, ...], ...]
+    layers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """The plan's numbers, per device: memory by kind in bytes, FLOPs of one step as executed and without padding.
 
-    `topology` is None where the hardware has none; `n_experts` 0 in a dense model.
+    `topology` is None where the hardware has none; `n_experts` 0 in a dense model; `repeats` are the lengths of the
+    leading dims that stacked layers have.
     """
+
+    axes: Mapping[str, int]
 
     topology: tuple[int, ...] | None
     slices: int
@@ -55,8 +62,10 @@ class Expectation:
     collectives: tuple[ExpectedCollective, ...]
     tensors: tuple[ExpectedTensor, ...]
     activations: tuple[ExpectedTensor, ...]
+    batch_bytes: int
     n_experts: int
-    n_moe_layers: int
+    scan: bool
+    repeats: tuple[int, ...]
 
 
 def read_expectation(folder: Path) -> Expectation | None:
@@ -75,6 +84,7 @@ def _expectation(plan: Mapping[str, Any]) -> Expectation:
     tokens_per_device = plan["batch_tokens"] / mesh["devices"]
     routers = [row for row in plan["tensors"] if row["role"] == "router" and len(row["shape"]) > 1]
     return Expectation(
+        axes=mesh["axes"],
         topology=None if mesh["topology"] is None else tuple(mesh["topology"]),
         slices=mesh["slices"],
         memory_bytes={
@@ -92,10 +102,12 @@ def _expectation(plan: Mapping[str, Any]) -> Expectation:
         tensors=tuple(_tensor(row) for row in plan["tensors"]),
         activations=tuple(_tensor(row) for row in plan["activations"]),
         n_experts=routers[0]["shape"][-1] if routers else 0,
-        n_moe_layers=plan["layers"]["kinds"].count("moe"),
+        batch_bytes=int(BYTES_PER_TOKEN * tokens_per_device),
+        scan=plan["layers"]["scan"],
+        repeats=(plan["layers"]["repeats"], plan["batch"]["micro_batches"]),
     )
 
 
 def _tensor(row: Mapping[str, Any]) -> ExpectedTensor:
     cut = ((entry,) if isinstance(entry, str) else tuple(entry or ()) for entry in row["sharding"])
-    return ExpectedTensor(row["name"], tuple(row["shape"]), tuple(cut))
+    return ExpectedTensor(row["name"], tuple(row["shape"]), tuple(cut), tuple(row.get("layers", ())))

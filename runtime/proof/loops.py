@@ -6,10 +6,12 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from moec.runtime.proof.hlo import Computation, Instruction, Module
 
 _KNOWN = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_INDEX = re.compile(r"\bindex=(\d+)")
 _DIRECTION = re.compile(r"\bdirection=(LT|LE|GT|GE|NE)")
 
 
@@ -54,18 +56,26 @@ def count_executions(module: Module) -> Executions:
 
 
 def trip_count(loop: Instruction, module: Module) -> int | None:
-    """How often the body of a `while` runs: what the compiler says, else what the condition compares with; None where
-    that is not a constant."""
+    """How often the body of a `while` runs: what the compiler says, else the bound of the condition's counter
+    over its step; None where the bound is not a constant."""
     known = _KNOWN.search(loop.attributes)
     if known:
         return int(known.group(1))
-    condition = re.search(r"\bcondition=%?([^\s,]+)", loop.attributes)
-    computation = module.computations.get(condition.group(1)) if condition else None
-    return None if computation is None else _bound(computation, module)
+    condition = _part(loop, "condition", module)
+    bound = None if condition is None else _bound(condition, module)
+    body = _part(loop, "body", module)
+    if condition is None or bound is None or body is None:
+        return None
+    return ceil(bound / _step(condition, body))
+
+
+def _part(loop: Instruction, which: str, module: Module) -> Computation | None:
+    found = re.search(rf"\b{which}=%?([^\s,]+)", loop.attributes)
+    return module.computations.get(found.group(1)) if found else None
 
 
 def _bound(condition: Computation, module: Module) -> int | None:
-    """The constant that a counter from 0 is compared with. Assumption: scans count up from 0 by 1."""
+    """The constant that a counter from 0 is compared with. Assumption: loops of known length count up from 0."""
     computations = [condition]
     for instruction in condition.instructions:
         computations += [module.computations[name] for name in instruction.called if name in module.computations]
@@ -75,3 +85,22 @@ def _bound(condition: Computation, module: Module) -> int | None:
         return None
     numbers = {int(row.literal) for row in constants if row.literal.isdecimal() and not row.results[0].shape}
     return numbers.pop() if len(numbers) == 1 else None
+
+
+def _step(condition: Computation, body: Computation) -> int:
+    """What the body adds to the counter: 2 in a loop that XLA has unrolled once. 1 where it cannot be seen."""
+    rows = body.named()
+    root = next((row for row in body.instructions if row.is_root), None)
+    counter = next((_INDEX.search(row.attributes) for row in condition.instructions if _is_counter(row)), None)
+    if root is None or counter is None or int(counter.group(1)) >= len(root.operands):
+        return 1
+    update = rows.get(root.operands[int(counter.group(1))])
+    if update is None or update.opcode != "add":
+        return 1
+    added = [rows[name].literal for name in update.operands if name in rows and rows[name].opcode == "constant"]
+    return int(added[0]) if len(added) == 1 and added[0].isdecimal() and int(added[0]) > 0 else 1
+
+
+def _is_counter(row: Instruction) -> bool:
+    """Whether a row of a condition reads a scalar of the loop's state."""
+    return row.opcode == "get-tuple-element" and row.results[0].shape == ()

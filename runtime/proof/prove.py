@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moec.runtime.failure import RunError
@@ -23,6 +23,7 @@ from moec.runtime.proof.expectation import read_expectation
 from moec.runtime.proof.failure_text import noise_of
 from moec.runtime.proof.measured import Measured, from_json
 from moec.runtime.proof.report import as_json, as_markdown, as_text
+from moec.runtime.proof.signs import replications
 from moec.runtime.proof.targets import Target, check_devices, check_installed, own_target, read_target
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -102,7 +103,8 @@ def compile_elsewhere(source: Path, target: Target, options: ProofOptions) -> tu
 def _outcome(ended: Ended, folder: Path) -> tuple[Measured | None, str]:
     result = folder / MEASURED
     if ended.code == OK and result.is_file():
-        return from_json(result.read_text(encoding="utf-8")), ""
+        measured = from_json(result.read_text(encoding="utf-8"))
+        return replace(measured, warnings=(*measured.warnings, *replications(ended.output))), ""
     if ended.code == REFUSED and result.is_file():
         return None, result.read_text(encoding="utf-8")
     raise RunError(f"the process that compiles ended with code {ended.code}:\n{noise_of(ended.output)}")
@@ -118,7 +120,8 @@ def compile_here(program: Program, options: ProofOptions, folder: Path) -> int:
     end_when_parent_ends()
     target = choose_target(program, options)
     try:
-        text, code = to_json(measure(program, target, folder / HLO)), OK
+        expectation = read_expectation(program_file(program).parent)
+        text, code = to_json(measure(program, target, folder / HLO, expectation)), OK
     except (RuntimeError, ValueError, TypeError, NotImplementedError, RunError) as error:
         text, code = refusal(error), REFUSED
     (folder / MEASURED).write_text(text, encoding="utf-8")

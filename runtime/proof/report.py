@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from moec.runtime.proof.against_plan import JudgedCollective, Proof, gigabytes
+from moec.runtime.proof.against_plan import JudgedCollective, Proof
 from moec.runtime.proof.expectation import Expectation
 from moec.runtime.proof.measured import Measured
+from moec.runtime.proof.units import gigabytes
 
 WORD = {
     "planned": "as planned",
