@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from moec.compiler.emit.holes import Code, code, docstring, listed, literal
+from moec.compiler.emit.holes import Code, code, docstring, lines, listed, literal
 from moec.compiler.emit.layout import call, given
+from moec.compiler.emit.mesh import gathered, scattered
 from moec.compiler.emit.weights import BODY_INDENT, weights
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
@@ -27,14 +28,16 @@ class Attention(nnx.Module):
         {key}
         v_BSGH = split_heads(x_BSD, self.w_v{b_v})
         {attend}
-        return constrain(merge_heads(mixed_BSNH, self.w_o{b_o}), RESIDUAL), cache
+        return {output}, cache
 """,
         doc=docstring(places.cited(_describe(spec), "model.attention")),
         weights=weights(plan, "Attention"),
-        query=_heads(plan, code("q_BSNH"), code("self.w_q"), code("self.b_q"), code("self.q_norm")),
+        query=lines(
+            gathered(plan), _heads(plan, code("q_BSNH"), code("self.w_q"), code("self.b_q"), code("self.q_norm"))
+        ),
         key=_heads(plan, code("k_BSGH"), code("self.w_k"), code("self.b_k"), code("self.k_norm")),
         b_v=_bias(spec, code(", self.b_v")),
-        b_o=_bias(spec, code(", self.b_o")),
+        output=scattered(plan, code("merge_heads(mixed_BSNH, self.w_o{b_o})", b_o=_bias(spec, code(", self.b_o")))),
         attend=_attend(plan),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from moec.compiler.emit.holes import Code, code, docstring, identifier, lines
+from moec.compiler.emit.mesh import gathered, scattered
 from moec.compiler.emit.weights import has_weight, weights
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
@@ -33,6 +34,7 @@ def shared_experts_class(plan: Plan, places: Places) -> Code:
 
 
 def _feed_forward(plan: Plan, owner: str, activation: str, doc: str) -> Code:
+    bias = code(", self.b_down") if has_weight(plan, owner, "b_down") else code("")
     return code(
         """
 class {owner}(nnx.Module):
@@ -43,13 +45,16 @@ class {owner}(nnx.Module):
 
     def __call__(self, x_BSD: jax.Array) -> jax.Array:
         {hidden}
-        return constrain(project(hidden_BSF, self.w_down{bias}), RESIDUAL)
+        return {output}
 """,
         owner=identifier(owner),
         doc=docstring(doc),
         weights=weights(plan, owner),
-        hidden=_hidden(activation, gated=has_weight(plan, owner, "w_gate"), bias=has_weight(plan, owner, "b_up")),
-        bias=code(", self.b_down") if has_weight(plan, owner, "b_down") else code(""),
+        hidden=lines(
+            gathered(plan),
+            _hidden(activation, gated=has_weight(plan, owner, "w_gate"), bias=has_weight(plan, owner, "b_up")),
+        ),
+        output=scattered(plan, code("project_out(hidden_BSF, self.w_down{bias})", bias=bias)),
     )
 
 

@@ -86,6 +86,10 @@ def model_collectives(
     n, exchanged = axes["model"], routing is not None and exchanges(routing, axes)
     n_moe = sum(layer.kind == "moe" for layer in stack.layers) if exchanged else 0
     streams = 2 * len(stack.layers) - n_moe
+    # The router reads the cut stream: each device's part of its product is summed, and the gradient of that is whole.
+    logits = all_reduce_send_bytes(sizes.get("router_logits", 0), n)
+    n_routers = sum(layer.kind == "moe" for layer in stack.layers)
+    yield CollectivePlan("all-reduce", "model", n_routers * passes, logits, "router logits")
     for what, count, local in (
         ("residual stream into and out of branches", streams, sizes["residual"]),
         ("expert slots", n_moe, sizes.get("expert_buffer", 0)),
