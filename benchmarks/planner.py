@@ -1,65 +1,87 @@
-"""How long the planner takes for 4,096 chips with five `auto` axes and an `auto` re-computation policy.
+"""Seconds that choosing takes: every axis, the micro-batch and the policy `auto`, on 512 to 4,096 chips.
 
-    python benchmarks/planner.py [--repeats N]
+    python benchmarks/planner.py
 
-Prints CPU seconds of the whole plan (without reading and resolving the spec), the number of layouts, and the choice.
+CPU time of `plan_run` in one process, after a warm-up, so that other load on the machine counts little. The models are
+Switch-Base, whose 12 heads rule most layouts out, and one whose every length is a power of two, which rules out hardly
+any; with a large memory nearly all fit, with a small one each has to be searched for its micro-batch.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from moec.compiler.pipeline import plan_run
-from moec.compiler.plan import Plan
 from moec.compiler.resolve import resolve
-from moec.compiler.typed import RunSpec
-from moec.spec.loader import load_text
+from moec.compiler.typed import MESH_AXES, RunSpec
+from moec.spec.loader import load, load_text
 from moec.spec.reader import read
 
-BASE = Path(__file__).parents[1] / "examples" / "switch_base.moe"
-OPEN = """
-mesh whole_pod {
-  hardware = tpu_v5p
-  topology = 16x16x16
-  axes { data = auto, fsdp = auto, expert = auto, seq = auto, model = auto }
-}
-run chosen extends pretrain {
-  mesh = whole_pod
-  remat { policy = auto }
-}
+SWITCH_BASE = Path(__file__).parent.parent / "examples" / "switch_base.moe"
+POWERS_OF_TWO = """
+edition = 2026
+model powers {{
+  vocab_size = 128Ki
+  seq_len    = 8Ki
+  n_layers   = {layers}
+  d_model    = {width}
+  attention {{ n_heads = 128, n_kv_heads = 128, d_head = 128 }}
+  ffn       {{ d_ff = 4 * d_model }}
+  experts {{
+    every           = 2
+    n_experts       = 256
+    top_k           = 2
+    d_ff            = d_model
+    capacity_factor = 1.25
+    group_size      = 1Ki
+    balance_loss    = 0.01
+  }}
+}}
+mesh pod {{ hardware = tpu_v5p, topology = 16x16x16 }}
+budget long {{ steps = 100k }}
+run first {{ model = powers, mesh = pod, budget = long, batch {{ tokens = 64Mi }} }}
 """
 
 
+def all_open(run: RunSpec, topology: tuple[int, int, int]) -> RunSpec:
+    """The run with nothing of its layout written."""
+    x, y, z = topology
+    mesh = replace(run.mesh, devices=x * y * z, topology=topology, axes=dict.fromkeys(MESH_AXES, "auto"))
+    return replace(
+        run, mesh=mesh, batch=replace(run.batch, micro="auto"), remat=replace(run.remat, policy="auto"), asserts=()
+    )
+
+
+def only_run(text: str | None) -> RunSpec:
+    loaded, told = load(str(SWITCH_BASE)) if text is None else load_text("powers.moe", text)
+    if loaded is None:
+        raise SystemExit(told)
+    return resolve(read(loaded)[0])[0].runs[0]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="default: 5")
-    repeats = parser.parse_args().repeats
-    run = _open_run()
-    timed = [_timed(run) for _ in range(repeats)]
-    plan = timed[0][1]
-    assert plan.choices is not None
-    choices, best = plan.choices, plan.choices.best[0]
-    print(f"{plan.mesh.devices:,} devices: {choices.layouts:,} layouts, {choices.legal:,} candidates legal")
-    print(f"{statistics.median(seconds for seconds, _ in timed):.2f} s of CPU, median of {repeats}")
-    print("chosen: " + " ".join(f"{axis}={size}" for axis, size in best.axes.items()) + f" remat={best.remat}")
-
-
-def _open_run() -> RunSpec:
-    loaded, _ = load_text("open.moe", BASE.read_text(encoding="utf-8") + OPEN)
-    assert loaded is not None
-    typed, told = resolve(read(loaded)[0])
-    assert not told, told
-    return next(run for run in typed.runs if run.name == "chosen")
-
-
-def _timed(run: RunSpec) -> tuple[float, Plan]:
-    began = time.process_time()
-    plan, told = plan_run(run)
-    assert plan is not None, told
-    return time.process_time() - began, plan
+    roomy, tight = (POWERS_OF_TWO.format(layers=layers, width=width) for layers, width in ((32, "4Ki"), (64, "16Ki")))
+    print("| model | chips | layouts | legal | hold the weights | chosen | CPU seconds |")
+    print("|---|---:|---:|---:|---:|---|---:|")
+    for name, text in (("Switch-Base", None), ("powers of two, roomy", roomy), ("powers of two, tight", tight)):
+        for topology in ((8, 8, 8), (16, 16, 16)):
+            run = all_open(only_run(text), topology)
+            plan_run(run)
+            start = time.process_time()
+            plan, told = plan_run(run)
+            seconds = time.process_time() - start
+            if plan is None or plan.choices is None:
+                print(f"| {name} | {run.mesh.devices:,} | | | | {told[0].message} | {seconds:.2f} |")
+                continue
+            counts = plan.choices
+            best = " ".join(f"{axis} {size}" for axis, size in plan.mesh.axes.items() if size > 1)
+            chosen = f"{best}, {plan.batch.micro_batches} micro-batches, {plan.run.remat.policy}"
+            print(
+                f"| {name} | {run.mesh.devices:,} | {counts.layouts:,} | {counts.legal:,} | {counts.holding:,} "
+                f"| {chosen} | {seconds:.2f} |"
+            )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ from moec.compiler.plan import (
     TensorPlan,
 )
 from moec.compiler.planner.candidates import open_choices
-from moec.compiler.planner.choose import Price, choose
+from moec.compiler.planner.choose import choose
+from moec.compiler.planner.price import Weighed
 from moec.compiler.resolve import resolve
 from moec.compiler.typed import RunSpec, TypedSpec
 from moec.spec.diagnostics import Diagnostic, has_errors, in_order
@@ -105,7 +106,7 @@ def close_choices(run: RunSpec) -> tuple[RunSpec, ChoicesPlan | None, tuple[Diag
         return run, None, ()
     _, of_layers = arrange_layers(run)
     told = (*check_model_shapes(run), *of_layers, *check_topology(run), *check_slices(run), *check_axes(run))
-    return (run, None, told) if has_errors(told) else choose(run, price_of)
+    return (run, None, told) if has_errors(told) else choose(run, Pricer(run))
 
 
 def lay_out(run: RunSpec) -> tuple[Layout | None, tuple[Diagnostic, ...]]:
@@ -175,13 +176,49 @@ def cost(run: RunSpec, layout: Layout) -> tuple[Costs | None, tuple[Diagnostic, 
     return Costs(kernels, tensors, parameters, flops, activations, collectives, memory, step_time), told
 
 
-def price_of(run: RunSpec) -> Price | None:
-    """What the planner weighs: memory and step time of a run without `auto`, None where it is not legal."""
-    layout, _ = lay_out(run)
-    if layout is None:
-        return None
-    costs, _ = cost(run, layout)
-    return None if costs is None else Price(layout.mesh.axes, costs.memory, costs.step_time)
+class Pricer:
+    """Prices what one run may become, for the planner. What no layout changes is worked out once."""
+
+    def __init__(self, run: RunSpec) -> None:
+        stack, _ = arrange_layers(run)
+        assert stack is not None, "the planner is asked when the layers hold"
+        self._stack = stack
+        self._tensors = declare_tensors(run, stack)
+        self._parameters = count_parameters(self._tensors)
+        self._flops: dict[tuple[str, ...], FlopCounts] = {}
+
+    def is_legal(self, run: RunSpec) -> bool:
+        """Whether `run` passes the checks of shapes against the mesh."""
+        return lay_out(run)[0] is not None
+
+    def weigh(self, run: RunSpec) -> Weighed | None:
+        """Bytes per device, None where the run is not legal."""
+        layout, _ = lay_out(run)
+        if layout is None:
+            return None
+        mesh, batch, routing = layout.mesh, layout.batch, layout.routing
+        kernels, told = choose_kernels(run, mesh, batch)
+        if has_errors(told):
+            return None
+        activations = shard_activations(run, batch, routing, kernels)
+        memory, _ = estimate_memory(run, self._stack, mesh, batch, self._tensors, activations)
+        return Weighed(run, mesh, batch, routing, kernels, activations, memory)
+
+    def time(self, weighed: Weighed) -> StepTimePlan | None:
+        """The seconds of one step, None where the rate of the hardware is not known."""
+        run, mesh, batch, routing = weighed.run, weighed.mesh, weighed.batch, weighed.routing
+        tensors, activations = self._tensors, weighed.activations
+        collectives = list_collectives(run, self._stack, mesh, batch, routing, tensors, activations)
+        flops = self._count_flops(weighed)
+        work = Work(self._stack, mesh, batch, tensors, flops, activations, collectives, weighed.memory)
+        return estimate_step_time(run, work)[0]
+
+    def _count_flops(self, weighed: Weighed) -> FlopCounts:
+        routing, kernels = weighed.routing, weighed.kernels
+        key = (weighed.run.remat.policy, kernels.attention, *((routing.reason,) if routing else ()))
+        if key not in self._flops:
+            self._flops[key] = count_flops(weighed.run, self._stack, routing, kernels, self._parameters)
+        return self._flops[key]
 
 
 def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, prod
+from math import prod
 from typing import Final
 
 from moec.compiler.plan import ActivationPlan, DimSpec, TensorPlan
@@ -16,12 +16,13 @@ FLOAT32_BYTES: Final = BYTES_PER_ELEMENT["float32"]
 
 def axes_product(axes: Mapping[str, int], names: DimSpec) -> int:
     """Over how many devices a dim sharded on `names` is spread."""
-    return prod(axes[name] for name in names)
+    return prod([axes[name] for name in names])
 
 
 def local_shape(shape: tuple[int, ...], sharding: tuple[DimSpec, ...], axes: Mapping[str, int]) -> tuple[int, ...]:
     """The part of an array that one device holds. Rounding: up, as XLA pads."""
-    return tuple(ceil(size / axes_product(axes, names)) for size, names in zip(shape, sharding, strict=True))
+    pairs = zip(shape, sharding, strict=True)
+    return tuple([-(-size // axes_product(axes, names)) if names else size for size, names in pairs])
 
 
 def local_elements(tensor: TensorPlan, axes: Mapping[str, int]) -> int:

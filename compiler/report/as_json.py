@@ -145,7 +145,7 @@ def _choices(choices: ChoicesPlan | None) -> Json:
         "asked": list(choices.asked),
         "layouts": choices.layouts,
         "legal": choices.legal,
-        "fitting": choices.fitting,
+        "holding": choices.holding,
         "best": [
             {
                 "axes": dict(choice.axes),

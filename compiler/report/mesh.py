@@ -75,7 +75,13 @@ def choices_section(plan: Plan) -> Section:
     if routing is not None:
         rows.append(("experts", f"{routing.dispatch}, {routing.grouped_matmul}", routing.reason))
     if run.batch.micro == "auto":
-        rows.append(("micro-batch", f"{plan.batch.micro_batches}", "auto: the whole batch at once"))
+        rows.append(
+            (
+                "micro-batch",
+                f"{plan.batch.micro_batches}",
+                "auto: the whole batch at once, since the memory of this hardware is not known",
+            )
+        )
     chosen = Table((Column("what"), Column("choice"), Column("why")), tuple(rows))
     return Section("What was chosen", (chosen, *_ranking(plan)))
 
@@ -87,8 +93,8 @@ def _ranking(plan: Plan) -> tuple[Paragraph | Table, ...]:
         return ()
     asked = ", ".join(f"`{path}`" for path in choices.asked)
     text = (
-        f"Chosen for {asked}: {plural(choices.layouts, 'layout')} tried, {plural(choices.legal, 'candidate')} legal, "
-        f"{choices.fitting:,} fit into memory; ranked by predicted step time."
+        f"Chosen for {asked}: {plural(choices.layouts, 'layout')} tried, {choices.legal:,} legal, {choices.holding:,} hold "
+        "the weights; ranked by predicted step time, ties by fewer axes, among what fits into 90 % of the memory."
     )
     columns = (
         Column("layout"),

@@ -15,6 +15,7 @@ CODES: Final = (
     CodeInfo("MOE7102", "error", "a kernel does not run on this hardware"),
     CodeInfo("MOE7103", "error", "cuDNN attention cannot run this model"),
     CodeInfo("MOE7104", "error", "the speed of the hardware is unknown"),
+    CodeInfo("MOE7105", "error", "nothing that `auto` may become fits into memory"),
     CodeInfo("MOE7201", "warning", "little memory is left"),
 )
 
@@ -72,3 +73,30 @@ def rate_unknown(span: Span, hardware: str, dtype: str) -> Diagnostic:
         span,
         helps=(f"add `achievable: {{{dtype}: …}}` to its file",),
     )
+
+
+def no_choice_fits(
+    span: Span, asked: tuple[str, ...], closest: str, total: int, hbm: int, parts: Mapping[str, int], hardware: str
+) -> Diagnostic:
+    """`closest` is the candidate that needs the least; `parts` are its bytes by kind."""
+    largest = max(parts, key=lambda name: parts[name])
+    listed = ", ".join(f"{name} {gibibytes(size)}" for name, size in parts.items())
+    return Diagnostic(
+        "MOE7105",
+        "error",
+        f"nothing that {' and '.join(f'`{path}`' for path in asked)} may become fits into memory",
+        span,
+        f"the closest needs {gibibytes(total)} per device, `{hardware}` has {gibibytes(hbm)}",
+        check="memory.total_bytes_per_device <= hardware.hbm",
+        helps=(FITTING[largest], "or take more devices, or a chip with more memory"),
+        notes=(f"closest: {closest}", f"{listed}: {largest} limit it"),
+    )
+
+
+FITTING: Final[Mapping[str, str]] = {
+    "params": "let `fsdp`, `expert` and `model` be `auto` too: they cut the weights",
+    "gradients": "let `fsdp`, `expert` and `model` be `auto` too: they cut the gradients",
+    "optimizer": "let `fsdp`, `expert` and `model` be `auto` too, or take an optimizer with less state",
+    "activations": "write `policy = auto` in `remat`, or let `seq` and `model` be `auto` too: they cut the activations",
+}
+"""What makes each part smaller."""

@@ -8,9 +8,10 @@ from math import prod
 import pytest
 
 from moec.compiler.artifacts import compile_run
-from moec.compiler.pipeline import plan_run, price_of
+from moec.compiler.pipeline import Pricer, plan_run
 from moec.compiler.plan import Plan
-from moec.compiler.planner.candidates import divisors, factorizations, layouts
+from moec.compiler.planner.candidates import divisors, factorizations, layouts, micro_batches, policies
+from moec.compiler.planner.choose import shortlist
 from moec.compiler.resolve import resolve
 from moec.compiler.typed import MESH_AXES, RunSpec
 from moec.spec.loader import load_text
@@ -71,16 +72,38 @@ def test_all_layouts_multiply_to_the_devices_and_keep_what_is_written() -> None:
     assert {prod(size for size in run.mesh.axes.values() if size != "auto") for run in found} == {64}
 
 
-def test_nothing_legal_and_fitting_is_faster_than_the_chosen_layout() -> None:
-    run = _run(f"hardware = h100, devices = 32, {FIVE_AUTO}", micro=", micro = 128Ki")
+@pytest.mark.parametrize(
+    ("mesh", "micro", "remat"),
+    [
+        (f"hardware = h100, devices = 16, {FIVE_AUTO}", ", micro = 128Ki", ""),
+        (f"hardware = tpu_v5e, topology = 4x4, {FIVE_AUTO}", "", "remat { policy = auto }"),
+        ("hardware = a100, devices = 16, axes { fsdp = 16 }", "", "remat { policy = auto }"),
+    ],
+)
+def test_the_best_five_are_those_of_trying_everything(mesh: str, micro: str, remat: str) -> None:
+    run = _run(mesh, micro, remat)
+    pricing = Pricer(run)
+    every = [one for layout in layouts(run) for policy in policies(layout) for one in micro_batches(policy)]
+    weighed = [one for candidate in every if (one := pricing.weigh(candidate)) is not None and one.fits]
+    first_of_policy = {}
+    for one in sorted(weighed, key=lambda one: one.batch.micro_batches):
+        first_of_policy.setdefault((tuple(one.mesh.axes.values()), one.run.remat.policy), one)
+    seconds = {id(one.run): time.seconds for one in weighed if (time := pricing.time(one)) is not None}
+    assert min(seconds.values()) == min(seconds[id(one.run)] for one in first_of_policy.values())
+    wanted = sorted(float(f"{seconds[id(one.run)]:.3g}") for one in first_of_policy.values())[:5]
     plan, _ = plan_run(run)
     assert plan is not None
     assert plan.choices is not None
-    limit = 0.9 * run.mesh.hardware.hbm_bytes
-    prices = [price_of(layout) for layout in layouts(run)]
-    seconds = [price.step_time.seconds for price in prices if price and price.memory.total <= limit]
-    assert plan.step_time.seconds <= min(seconds) * 1.005
-    assert plan.choices.layouts == len(prices)
+    assert [float(f"{choice.seconds:.3g}") for choice in plan.choices.best] == wanted
+
+
+def test_the_shortlist_begins_with_what_is_chosen() -> None:
+    run = _run(f"hardware = h100, devices = 16, {FIVE_AUTO}", remat="remat { policy = auto }")
+    first, second = shortlist(run, Pricer(run), 2)
+    plan, _ = plan_run(run)
+    assert plan is not None
+    assert (plan.run.mesh.axes, plan.run.batch, plan.run.remat) == (first.mesh.axes, first.batch, first.remat)
+    assert second != first
 
 
 def test_the_best_five_stand_in_order_with_a_reason_each() -> None:
@@ -115,10 +138,18 @@ def test_what_was_chosen_is_literal_in_the_resolved_spec_and_recompiles_to_the_s
     assert compile_run(again).program == artifacts.program
 
 
-def test_where_nothing_fits_the_least_memory_is_refused_with_its_numbers() -> None:
+def test_where_nothing_fits_the_closest_is_told_with_what_limits_it() -> None:
     plan, told = plan_run(_run("hardware = tpu_v5e, topology = 2x2, axes { data = auto, fsdp = auto }"))
     assert plan is None
-    assert "MOE7101" in {diagnostic.code for diagnostic in told}
+    assert [diagnostic.code for diagnostic in told] == ["MOE7105"]
+    assert told[0].notes[0].startswith("closest: fsdp = 4, micro = ")
+    assert told[0].notes[1].endswith("activations limit it")
+
+
+def test_a_micro_batch_alone_that_cannot_fit_is_an_ordinary_lack_of_memory() -> None:
+    plan, told = plan_run(_run("hardware = tpu_v5e, topology = 2x2, axes { fsdp = 4 }"))
+    assert plan is None
+    assert [diagnostic.code for diagnostic in told] == ["MOE7101"]
 
 
 def test_where_nothing_is_legal_it_says_how_many_ways_were_tried() -> None:
