@@ -61,6 +61,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "geglu": ("gate", "up"),
         "gelu": ("x",),
         "project": ("x", "w", "bias"),
+        "project_out": ("x", "w", "bias"),
         "relu2": ("x",),
         "swiglu": ("gate", "up"),
     },

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
 from moec.runtime.batch import Batch, Objective, objective_of
 from moec.runtime.data.text import TextData
-from moec.runtime.feed_forward import project, swiglu
+from moec.runtime.feed_forward import project, project_out, swiglu
 from moec.runtime.initializer import Initializer
 from moec.runtime.layers import BlockOutput, ModelOutput, run_layers
 from moec.runtime.losses import cross_entropy
@@ -64,7 +64,7 @@ class Ffn(nnx.Module):
         gate_BSF = project(x_BSD, self.w_gate)
         up_BSF = project(x_BSD, self.w_up)
         hidden_BSF = swiglu(gate_BSF, up_BSF)
-        return constrain(project(hidden_BSF, self.w_down), RESIDUAL)
+        return constrain(project_out(hidden_BSF, self.w_down), RESIDUAL)
 
 
 class DenseBlock(nnx.Module):

@@ -18,7 +18,7 @@ from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_h
 from moec.runtime.batch import Batch, Objective, RouterReport, objective_of
 from moec.runtime.data.text import TextData
 from moec.runtime.experts import apply_experts, report_routing, route
-from moec.runtime.feed_forward import project, swiglu
+from moec.runtime.feed_forward import project, project_out, swiglu
 from moec.runtime.initializer import Initializer
 from moec.runtime.layers import BlockOutput, ModelOutput, run_layers
 from moec.runtime.losses import cross_entropy
@@ -65,7 +65,7 @@ class Ffn(nnx.Module):
         gate_BSF = project(x_BSD, self.w_gate)
         up_BSF = project(x_BSD, self.w_up)
         hidden_BSF = swiglu(gate_BSF, up_BSF)
-        return constrain(project(hidden_BSF, self.w_down), RESIDUAL)
+        return constrain(project_out(hidden_BSF, self.w_down), RESIDUAL)
 
 
 class Experts(nnx.Module):

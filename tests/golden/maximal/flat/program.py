@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
 from moec.runtime.batch import Batch, Objective, RouterReport, objective_of
 from moec.runtime.experts import apply_experts, report_routing, route
-from moec.runtime.feed_forward import geglu, project
+from moec.runtime.feed_forward import geglu, project, project_out
 from moec.runtime.initializer import Initializer
 from moec.runtime.layers import BlockOutput, ModelOutput, run_layers
 from moec.runtime.losses import cross_entropy
@@ -33,6 +33,8 @@ MESH = MeshShape(hardware="cpu", data=1, fsdp=2, expert=2, seq=1, model=2)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
 RESIDUAL = P(("data", "fsdp", "expert"), "seq", "model")  # [B/(data, fsdp, expert), S/seq, D/model]
+# What a branch computes with: the whole width on every device of the model axis.
+WHOLE = P(("data", "fsdp", "expert"), "seq", None)  # [B/(data, fsdp, expert), S/seq, D]
 
 
 class Attention(nnx.Module):
@@ -53,13 +55,14 @@ class Attention(nnx.Module):
         self.k_norm = init.ones((16,), P(None))  # [H]
 
     def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> tuple[jax.Array, KeyValues | None]:
+        x_BSD = constrain(x_BSD, WHOLE)
         q_BSNH = rms_norm(split_heads(x_BSD, self.w_q, self.b_q), self.q_norm, eps=1e-6)
         q_BSNH = rope(q_BSNH, batch.positions_BS, theta=12_345.5)
         k_BSGH = rms_norm(split_heads(x_BSD, self.w_k, self.b_k), self.k_norm, eps=1e-6)
         k_BSGH = rope(k_BSGH, batch.positions_BS, theta=12_345.5)
         v_BSGH = split_heads(x_BSD, self.w_v, self.b_v)
         mixed_BSNH, cache = attend(q_BSNH, k_BSGH, v_BSGH, batch, cache, kernel="reference", window=32, softcap=50.0)
-        return constrain(merge_heads(mixed_BSNH, self.w_o, self.b_o), RESIDUAL), cache
+        return constrain(constrain(merge_heads(mixed_BSNH, self.w_o, self.b_o), WHOLE), RESIDUAL), cache
 
 
 class Ffn(nnx.Module):
@@ -74,10 +77,11 @@ class Ffn(nnx.Module):
         self.b_down = init.zeros((32,), P(None))  # [D]
 
     def __call__(self, x_BSD: jax.Array) -> jax.Array:
+        x_BSD = constrain(x_BSD, WHOLE)
         gate_BSF = project(x_BSD, self.w_gate, self.b_gate)
         up_BSF = project(x_BSD, self.w_up, self.b_up)
         hidden_BSF = geglu(gate_BSF, up_BSF)
-        return constrain(project(hidden_BSF, self.w_down, self.b_down), RESIDUAL)
+        return constrain(constrain(project_out(hidden_BSF, self.w_down, self.b_down), WHOLE), RESIDUAL)
 
 
 class Experts(nnx.Module):

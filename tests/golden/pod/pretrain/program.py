@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
 from moec.runtime.batch import Batch, Objective, RouterReport, objective_of
 from moec.runtime.experts import apply_experts, report_routing, route
-from moec.runtime.feed_forward import project, swiglu
+from moec.runtime.feed_forward import project, project_out, swiglu
 from moec.runtime.initializer import Initializer
 from moec.runtime.layers import BlockOutput, LayersOutput, ModelOutput, run_layers, scan_layers
 from moec.runtime.losses import cross_entropy
@@ -71,7 +71,7 @@ class Ffn(nnx.Module):
         gate_BSF = project(x_BSD, self.w_gate)
         up_BSF = project(x_BSD, self.w_up)
         hidden_BSF = swiglu(gate_BSF, up_BSF)
-        return constrain(project(hidden_BSF, self.w_down), RESIDUAL)
+        return constrain(project_out(hidden_BSF, self.w_down), RESIDUAL)
 
 
 class Experts(nnx.Module):
@@ -220,7 +220,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:94)
 PROGRAM = Program(
     name="pretrain",
-    identity="sha256:d6d5e2acf71de79042331aba2580e0a4effbe63d880254d974ee15e9166ef9ed",
+    identity="sha256:03b700349a9e2aad203bfd22621faabe32016608050d1f8614597b9b38d46a09",
     mesh=MESH,
     model=Model,
     objective=objective,
