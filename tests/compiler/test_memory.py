@@ -116,15 +116,15 @@ def test_the_reference_kernel_keeps_the_full_square_and_blocks_do_not():
     assert whole.memory.activations - blocks.memory.activations >= 4 * square
 
 
-def test_a_sequence_that_is_one_block_keeps_its_square():
-    assert of_length(512, "reference").memory == of_length(512, "blockwise").memory
+def test_a_sequence_that_is_one_band_keeps_its_square():
+    assert of_length(64, "reference").memory == of_length(64, "blockwise").memory
 
 
 def test_kept_bytes_per_layer_are_those_that_the_compiler_was_seen_to_keep():
-    # Compiled with jax 0.10.2 for one CPU: 390.4 MiB of temporaries with 4 layers, 762.4 with 8.
+    # Compiled with jax 0.10.2 for one CPU (`moec prove`): 326.9 MiB of temporaries with 4 layers, 639.7 with 8.
     deep = replace(BASELINE.model, n_layers=8)
     more = planned(replace(BASELINE, model=deep)).memory.activations - planned(BASELINE).memory.activations
-    assert more / 2**20 == pytest.approx(762.4 - 390.4, rel=0.05)
+    assert more / 2**20 == pytest.approx(639.7 - 326.9, rel=0.05)
 
 
 @pytest.mark.parametrize("axis", ["data", "fsdp", "expert", "seq"])
