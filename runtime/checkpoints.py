@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import orbax.checkpoint as ocp
 from jax import numpy as jnp
 
+from moec.runtime.failed_reads import hush_unfinished_reads
 from moec.runtime.failure import RunError
 from moec.runtime.manifest import DamagedError, Manifest, Position, changed_arrays, manifest_from, manifest_of
 from moec.runtime.run_directory import RunDirectory
@@ -22,8 +24,8 @@ from moec.runtime.state import TrainState, Tree, from_named_arrays, named_arrays
 
 ARRAYS, MANIFEST = "arrays", "manifest"
 
-# What reading files that were cut, changed or removed raises in json, orbax and tensorstore.
-DAMAGE = (ValueError, KeyError, TypeError, FileNotFoundError, NotADirectoryError, IndexError, AttributeError)
+NO_DAMAGE = (PermissionError, MemoryError, jax.errors.JaxRuntimeError)
+"""What can go wrong with reading and says nothing against what is read."""
 
 
 class CheckpointWriter:
@@ -31,6 +33,8 @@ class CheckpointWriter:
 
     def __init__(self, directory: RunDirectory, keep: int) -> None:
         self._directory = directory
+        self._failure: Exception | None = None
+        self._is_saving = False
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         self._store = ocp.CheckpointManager(
             directory.checkpoints.resolve(), options=options, item_names=(ARRAYS, MANIFEST)
@@ -47,49 +51,65 @@ class CheckpointWriter:
         items = ocp.args.Composite(
             **{ARRAYS: ocp.args.PyTreeSave(arrays), MANIFEST: ocp.args.JsonSave(manifest_of(position, arrays).sealed())}
         )
-        with self._failures_told():
-            self._store.save(position.step, args=items, force=True)
+        self._do(lambda: self._store.save(position.step, args=items, force=True))
+        self._is_saving = True
 
     def check(self) -> None:
-        """Errors: RunError where a save in the background has failed; costs nothing while there is none."""
-        with self._failures_told():
-            self._store.check_for_errors()
+        """Errors: RunError where a save in the background has failed; never waits for one."""
+        if self._is_saving and not self._store.is_saving_in_progress():
+            self._is_saving = False
+            self._do(self._store.wait_until_finished)  # orbax's check_for_errors does not see what failed in the end
 
     def advice(self) -> str:
-        """What can be gone back to, as the end of a sentence."""
-        with contextlib.suppress(OSError, ValueError, RuntimeError):  # a save that fails is told by who checks for it
-            self._store.wait_until_finished()
+        """What can be gone back to when everything is on disk, as the end of a sentence."""
+        with contextlib.suppress(RunError):  # a save that failed is told by `check`
+            self._do(self._store.wait_until_finished)
         return newest_saved(self._directory)
 
     def close(self) -> None:
         """Waits for what is being written. Errors: RunError where that fails."""
-        with self._failures_told():
-            self._store.close()
+        self._do(self._store.close)
 
-    @contextlib.contextmanager
-    def _failures_told(self) -> Iterator[None]:
+    def _do(self, work: Callable[[], object]) -> None:
+        """Errors: RunError where `work`, or any save before it, failed: orbax tells of a failure only once."""
         try:
-            yield
+            work()
         except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()
+            self._failure = self._failure or error
+        if self._failure is not None:
             raise RunError(
-                f"a checkpoint could not be written to {self._directory.checkpoints}: "
-                f"{reason[0] if reason else type(error).__name__}; {newest_saved(self._directory)}; "
-                "make room or mend what is named, then give the same command to go on from there"
-            ) from error
+                f"a checkpoint could not be written to {self._directory.checkpoints}: {_short(self._failure)}; "
+                f"{newest_saved(self._directory)}; make room or mend what is named, then give the same command to go "
+                "on from there"
+            ) from self._failure
 
 
 @contextlib.contextmanager
 def open_checkpoints(directory: RunDirectory, keep: int) -> Iterator[CheckpointWriter]:
     """The writer of a run's checkpoints, closed at the end of the context when everything is on disk."""
-    writer = CheckpointWriter(directory, keep)
+    with _orbax_quiet():
+        writer = CheckpointWriter(directory, keep)
+        try:
+            yield writer
+        except BaseException:
+            with contextlib.suppress(RunError):  # what ended the run is told, not what came of it
+                writer.close()
+            raise
+        writer.close()
+
+
+@contextlib.contextmanager
+def _orbax_quiet() -> Iterator[None]:
+    """Inside, orbax's threads do not log the failures that come out of its functions as exceptions as well."""
+    logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
     try:
-        yield writer
-    except BaseException:
-        with contextlib.suppress(RunError):  # what ended the run is told, not what came of it
-            writer.close()
-        raise
-    writer.close()
+        yield
+    finally:
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
 
 
 def committed_steps(directory: RunDirectory) -> tuple[int, ...]:
@@ -111,9 +131,12 @@ def read_manifest(directory: RunDirectory, step: int) -> Manifest:
     """What the step says of itself. Errors: DamagedError."""
     path = directory.checkpoints / str(step) / MANIFEST / "metadata"
     try:
-        return manifest_from(json.loads(path.read_bytes()))
-    except DAMAGE as error:
+        manifest = manifest_from(json.loads(path.read_bytes()))
+    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise DamagedError(f"its manifest cannot be read ({_short(error)})") from error
+    if manifest.position.step != step:
+        raise DamagedError(f"it is that of step {manifest.position.step}")
+    return manifest
 
 
 def read_arrays(directory: RunDirectory, manifest: Manifest, abstract: Tree) -> Tree:
@@ -129,12 +152,18 @@ def read_arrays(directory: RunDirectory, manifest: Manifest, abstract: Tree) -> 
         wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted), partial_restore=True
     )
     path = directory.checkpoints.resolve() / str(manifest.position.step) / ARRAYS
-    try:
-        with contextlib.closing(ocp.PyTreeCheckpointHandler()) as reader:
-            found: Mapping[str, jax.Array] = reader.restore(path, args=how)
-    except DAMAGE as error:
-        raise DamagedError(f"its arrays cannot be read ({_short(error)})") from error
-    return from_named_arrays(abstract, dict(found))
+    with _orbax_quiet():
+        try:
+            with contextlib.closing(ocp.PyTreeCheckpointHandler()) as reader:
+                found: Mapping[str, jax.Array] = reader.restore(path, args=how)
+        except NO_DAMAGE:
+            raise
+        except Exception as error:  # orbax raises this very class, and others, for files that were cut or changed
+            reason = _short(error)
+        else:
+            return from_named_arrays(abstract, dict(found))
+        hush_unfinished_reads()
+    raise DamagedError(f"its arrays cannot be read ({reason})")
 
 
 def check_arrays(manifest: Manifest, tree: object) -> None:
@@ -159,9 +188,12 @@ def _check_fit(directory: RunDirectory, manifest: Manifest, wanted: Mapping[str,
             )
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
+    """The first line of what went wrong at the root of `error`."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return lines[0][:400] if lines else type(error).__name__
 
 
 @jax.jit
