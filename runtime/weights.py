@@ -10,7 +10,7 @@ from flax import nnx
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
-from moec.runtime.mesh import constrain, is_sharded
+from moec.runtime.mesh import axis_size, constrain, is_sharded
 
 Weight = nnx.Variable[jax.Array] | jax.Array
 
@@ -36,7 +36,12 @@ def whole_over_fsdp(array: jax.Array, spec: PartitionSpec) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _gathered(array: jax.Array, spec: PartitionSpec) -> jax.Array:
-    return constrain(array, without_axis(spec, "fsdp"))
+    """An explicit all-gather where `fsdp` has a dim of its own: some versions of XLA gather over all axes instead."""
+    whole = without_axis(spec, "fsdp")
+    if "fsdp" not in tuple(spec) or axis_size("fsdp") == 1:
+        return constrain(array, whole)
+    gather = partial(jax.lax.all_gather, axis_name="fsdp", axis=tuple(spec).index("fsdp"), tiled=True)
+    return jax.shard_map(gather, in_specs=spec, out_specs=whole, check_vma=False)(array)
 
 
 def _gathered_forward(array: jax.Array, spec: PartitionSpec) -> tuple[jax.Array, None]:

@@ -205,12 +205,23 @@ def _off(
         if near or LEAST_UNDER <= total.ratio <= MOST_OVER or total.planned_bytes == 0:
             continue
         rows = [entry.row for entry in judged if FAMILIES[entry.row.op] == total.family]
+        if _is_merged(total, rows, planned):
+            continue
         rows = [row for row in rows if total.axis in _axes(row.axis)]
         largest = f", most of it for {_origin(max(rows, key=lambda row: row.bytes))}" if rows else ""
         yield (
             f"{total.family} over {total.axis} sends {gigabytes(total.bytes)} per device and step, and the plan says "
             f"{gigabytes(total.planned_bytes)}{largest}"
         )
+
+
+def _is_merged(total: AxisTotal, rows: list[CollectiveRow], planned: tuple[ExpectedCollective, ...]) -> bool:
+    """Whether one operation over several axes does what the plan has apart, and all together send what is planned."""
+    wanted = [row for row in planned if FAMILIES[row.op] == total.family]
+    merged = [row for row in rows if total.axis in _axes(row.axis) and len(_axes(row.axis)) > 1]
+    axes = frozenset().union(*(_axes(row.axis) for row in merged))
+    found = sum(row.bytes for row in rows if _axes(row.axis) <= axes)
+    return 0 < found <= MOST_OVER * sum(row.step_bytes for row in wanted if _axes(row.axis) <= axes)
 
 
 def _far_from_plan(measured: Measured | None, expectation: Expectation | None) -> Iterator[str]:

@@ -72,9 +72,10 @@ def _hoisted(collectives: tuple[Collective, ...], expectation: Expectation) -> I
     if not expectation.scan or not weights:
         return
     largest = max(prod(tensor.shape) for tensor in weights)
+    alone = max((prod(tensor.shape) for tensor in expectation.tensors if not tensor.layers), default=0)
     for row in collectives:
         elements = max(array.elements for array in row.arrays)
-        if row.op == "all-gather" and not row.in_loop and elements > MANY_WEIGHTS * largest:
+        if row.op == "all-gather" and not row.in_loop and elements > max(MANY_WEIGHTS * largest, alone):
             yield f"{gigabytes(row.payload_bytes)} of weights are gathered before the loop over layers: `{row.op_name}`"
 
 

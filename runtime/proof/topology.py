@@ -18,7 +18,8 @@ def devices_of(target: Target) -> list[jax.Device]:
     of devices.
     """
     if target.chip.platform == "cpu":
-        jax.config.update("jax_num_cpu_devices", target.devices)
+        if jax.config.jax_num_cpu_devices != target.devices:
+            jax.config.update("jax_num_cpu_devices", target.devices)
         return list(jax.devices("cpu"))
     try:
         devices = list(_description(target).devices)
