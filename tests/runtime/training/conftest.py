@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import runpy
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from moec.runtime.loop import TrainOptions, train
 from moec.runtime.mesh import MeshShape
 from moec.runtime.program import Program
+
+sys.path.insert(0, str(Path(__file__).parent))  # for own_process.py
 
 PROGRAM_FILE = Path(__file__).with_name("tiny_program.py")
 TIME_FIELDS = ("seconds", "step_seconds", "tokens_per_second")
