@@ -1,0 +1,27 @@
+"""Programs as compilers write them, shortened: the forms that a proof must not count twice or miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SAMPLES = Path(__file__).with_name("samples")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], str]:
+    """The text of a sample: loop, gpu or tpu. Their mesh is data 2 x fsdp 2 x expert 2."""
+    return lambda name: (SAMPLES / f"{name}.hlo.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def loop(sample: Callable[[str], str]) -> Callable[..., str]:
+    """The sample loop with its counter's step, and with what the compiler says of its length where it does."""
+
+    def text(*, step: int = 1, known: int | None = None) -> str:
+        said = "" if known is None else f', backend_config={{"known_trip_count":{{"n":"{known}"}}}}'
+        return sample("loop").replace("STEP", str(step)).replace("KNOWN", said)
+
+    return text

@@ -1,0 +1,164 @@
+"""What a compiler did is held against the plan: as planned, statistics, windowed, or a failure that names its cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from moec.runtime.proof.against_plan import Proof, judge
+from moec.runtime.proof.expectation import Expectation, ExpectedCollective, ExpectedTensor
+from moec.runtime.proof.measured import CollectiveRow, Measured, Memory, from_json, to_json
+from moec.runtime.proof.targets import CHIPS, Target
+
+TPU = Target(next(chip for chip in CHIPS if chip.name == "tpu_v5e"), (4, 4))
+CPU = Target(next(chip for chip in CHIPS if chip.name == "cpu"), (16,))
+MB = 10**6
+
+PLAN = Expectation(
+    axes={"data": 2, "fsdp": 2, "expert": 4, "seq": 1, "model": 1},
+    topology=(4, 4),
+    slices=1,
+    memory_bytes={
+        "params": 10 * MB,
+        "gradients": 10 * MB,
+        "optimizer": 20 * MB,
+        "activations": 60 * MB,
+        "total": 100 * MB,
+    },
+    hbm_bytes=16 * 10**9,
+    executed_flops=1e12,
+    ideal_flops=8e11,
+    step_seconds=0.1,
+    collectives=(
+        ExpectedCollective("all-to-all", "expert", 4, 10 * MB, "slots"),
+        ExpectedCollective("all-gather", "fsdp", 10, 4 * MB, "weights"),
+        ExpectedCollective("reduce-scatter", "fsdp", 10, 4 * MB, "gradients"),
+        ExpectedCollective("all-reduce", "data+expert", 10, MB, "gradients"),
+    ),
+    tensors=(ExpectedTensor("Ffn.w_up", (64, 128), (("fsdp",), ()), (1, 2)),),
+    activations=(),
+    batch_bytes=0,
+    n_experts=8,
+    scan=False,
+    repeats=(1, 1),
+)
+
+
+def row(op: str, axis: str, count: int, megabytes: float, origin: str = "jit(step)/x") -> CollectiveRow:
+    """`count` equal operations that send `megabytes` in all."""
+    sent = int(megabytes * MB)
+    return CollectiveRow(op, axis, count, sent, 0, sent // count, ((origin, sent),))
+
+
+AS_PLANNED = (
+    row("all-to-all", "expert", 4, 40),
+    row("all-gather", "fsdp", 10, 40),
+    row("reduce-scatter", "fsdp", 1, 40),
+    row("all-reduce", "data+expert", 3, 10),
+)
+MEASURED = Measured(
+    device_kind="TPU v5 lite",
+    devices=16,
+    compile_seconds=1.0,
+    jax_version="0",
+    memory=Memory(arguments=30 * MB, outputs=30 * MB, aliased=30 * MB, temporary=70 * MB, code=0),
+    flops=1e12,
+    estimated_seconds=0.0,
+    collectives=AS_PLANNED,
+    unknown_loops=(),
+    warnings=(),
+)
+
+
+def proof_of(*rows: CollectiveRow, target: Target = TPU, plan: Expectation | None = PLAN) -> Proof:
+    return judge(replace(MEASURED, collectives=rows), plan, target)
+
+
+def test_a_program_as_planned_is_proven_without_a_word() -> None:
+    proof = proof_of(*AS_PLANNED)
+    assert proof.ok
+    assert proof.warnings == ()
+    assert {entry.judgement for entry in proof.collectives} == {"planned"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (row("all-gather", "expert", 4, 8, "jit(step)/experts/gather"), "no all-gather over expert"),
+        (row("collective-permute", "data", 4, 8, "jit(step)/roll"), "no collective-permute over data"),
+        (row("all-gather", "part of fsdp", 4, 8), "no all-gather over part of fsdp"),
+        (row("all-to-all", "expert", 4, 40, "jit(step)/again"), "exchange over expert sends 80.00 MB"),
+    ],
+)
+def test_what_the_plan_does_not_have_fails_with_its_name(extra: CollectiveRow, words: str) -> None:
+    proof = proof_of(*AS_PLANNED, extra)
+    assert not proof.ok
+    (failure,) = proof.failures
+    assert words in failure
+    assert extra.origins[0][0] in failure or "jit(step)/x" in failure
+
+
+def test_what_is_planned_and_not_there_fails() -> None:
+    (failure,) = proof_of(*AS_PLANNED[1:]).failures
+    assert "exchange over expert sends 0 B" in failure
+
+
+def test_small_messages_are_statistics() -> None:
+    proof = proof_of(*AS_PLANNED, row("all-reduce", "fsdp+expert", 3, 0.03), row("all-gather", "seq", 1, 0.02))
+    assert proof.ok
+    assert [entry.judgement for entry in proof.collectives[4:]] == ["statistics", "statistics"]
+
+
+def test_one_sum_over_two_axes_stands_for_two() -> None:
+    proof = proof_of(*AS_PLANNED, row("all-reduce", "data+fsdp+expert", 1, 4))
+    assert proof.collectives[-1].judgement == "planned"
+    assert proof.ok
+
+
+def test_a_ring_of_permutes_stands_for_the_reduction_that_it_hides() -> None:
+    others = tuple(entry for entry in AS_PLANNED if entry.op != "reduce-scatter")
+    proof = proof_of(*others, row("collective-permute", "fsdp", 150, 42))
+    assert proof.ok
+    assert proof.collectives[-1].judgement == "windowed"
+    assert not proof_of(*AS_PLANNED, row("collective-permute", "fsdp", 150, 42)).ok
+
+
+def test_a_cpu_may_sum_whole_arrays_where_a_chip_may_not() -> None:
+    whole = tuple(replace(entry, op="all-reduce", bytes=2 * entry.bytes) for entry in AS_PLANNED[2:3])
+    rows = (*AS_PLANNED[:2], *whole, AS_PLANNED[3])
+    assert proof_of(*rows, target=CPU).ok
+    assert not proof_of(*rows, target=TPU).ok
+
+
+def test_what_does_not_fit_fails_with_both_numbers() -> None:
+    large = replace(MEASURED, memory=replace(MEASURED.memory, temporary=17 * 10**9))
+    (failure,) = judge(large, PLAN, TPU).failures
+    assert "17.03 GB" in failure
+    assert "16.00 GB" in failure
+
+
+def test_a_refusal_is_the_failure() -> None:
+    proof = judge(None, PLAN, TPU, "does not fit: 20.75G of 15.75G")
+    assert proof.failures == ("does not fit: 20.75G of 15.75G",)
+
+
+def test_memory_flops_replication_and_padding_that_the_plan_does_not_say_are_warned_of() -> None:
+    memory = replace(MEASURED.memory, arguments=60 * MB, temporary=200 * MB)
+    uneven = replace(PLAN, activations=(ExpectedTensor("residual_BSD", (6, 128), (("expert",), ()), ()),))
+    warnings = judge(replace(MEASURED, memory=memory, flops=2e12), uneven, TPU).warnings
+    assert len(warnings) == 4
+    assert "6 over expert (4) is padded to 8" in warnings[0]
+    assert "memory: 260.00 MB" in warnings[1]
+    assert "replicated" in warnings[2]
+    assert "2.00 times" in warnings[3]
+
+
+def test_without_a_plan_nothing_is_held_against_it_and_it_is_said() -> None:
+    proof = proof_of(*AS_PLANNED, plan=None)
+    assert proof.ok
+    assert "no plan.json" in proof.warnings[0]
+
+
+def test_facts_survive_the_way_between_processes() -> None:
+    assert from_json(to_json(MEASURED)) == MEASURED

@@ -1,0 +1,76 @@
+"""FLOPs are those of the products, with loops and every way to write a product counted right."""
+
+from __future__ import annotations
+
+import jax
+import pytest
+from jax import numpy as jnp
+
+from moec.runtime.proof.flops import count_flops
+from moec.runtime.proof.hlo import read_module
+from moec.runtime.proof.loops import count_executions
+
+CONVOLUTION = """\
+HloModule jit_step
+
+ENTRY %main (x: bf16[4096,256,1], w: bf16[256,8,128]) -> bf16[4096,8,128] {
+  %x = bf16[4096,256,1]{1,0,2} parameter(0)
+  %w = bf16[256,8,128]{0,2,1} parameter(1)
+  ROOT %y = bf16[4096,8,128]{0,2,1} convolution(%x, %w), WINDOW
+}
+"""
+
+
+def flops_of(text: str) -> float:
+    module = read_module(text)
+    return count_flops(module, count_executions(module))
+
+
+def test_a_product_in_a_scan_counts_as_often_as_the_scan_is_long() -> None:
+    weights = jax.ShapeDtypeStruct((5, 64, 64), jnp.float32)
+    rows = jax.ShapeDtypeStruct((32, 64), jnp.float32)
+
+    def run(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, w)[0]
+
+    assert flops_of(jax.jit(run).lower(rows, weights).compile().as_text()) == 5 * 2 * 32 * 64 * 64
+
+
+def test_batched_products_and_their_gradients_count() -> None:
+    x, w = jax.ShapeDtypeStruct((4, 16, 32), jnp.float32), jax.ShapeDtypeStruct((4, 32, 8), jnp.float32)
+
+    def run(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.einsum("erd,edf->erf", x, w) ** 2)
+
+    text = jax.jit(jax.grad(run, argnums=(0, 1))).lower(x, w).compile().as_text()
+    assert flops_of(text) == 3 * 2 * 4 * 16 * 32 * 8
+
+
+@pytest.mark.parametrize(
+    ("window", "flops"),
+    [
+        ("window={size=8 pad=7_7 rhs_reversal=1}, dim_labels=bf0_i0o->b0f", 2 * 4096 * 256 * 8 * 128),
+        ("dim_labels=bf0_io0->b0f", 0),
+    ],
+    ids=["a window over zeros", "no window"],
+)
+def test_a_tpu_s_convolution_is_the_product_that_it_stands_for(window: str, flops: int) -> None:
+    text = CONVOLUTION.replace("WINDOW", window)
+    if flops == 0:
+        text = text.replace("bf16[256,8,128]", "bf16[256,128,1]").replace("bf16[4096,8,128]", "bf16[4096,1,128]")
+        flops = 2 * 4096 * 256 * 128
+    assert flops_of(text) == flops
+
+
+def test_cublas_products_count_by_what_they_contract() -> None:
+    text = """\
+HloModule jit_step
+
+ENTRY main (a: bf16[128,64], b: bf16[64,32]) -> bf16[128,32] {
+  %a = bf16[128,64]{1,0} parameter(0)
+  %b = bf16[64,32]{1,0} parameter(1)
+  ROOT %c = (bf16[128,32]{1,0}, s8[99]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", \
+backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}
+}
+"""
+    assert flops_of(text) == 2 * 128 * 64 * 32
