@@ -14,9 +14,10 @@ from moec.runtime.proof.loops import Executions
 
 _CONTRACTED = re.compile(r"\blhs_contracting_dims=\{([\d,]*)\}")
 _DIM_LABELS = re.compile(r"\bdim_labels=(\S+?)_(\S+?)->(\S+?)(?:,|$|\s)")
-_GEMM_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\[([^\]]*)\]')
+_GEMM_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\s*\[([^\]]*)\]')
 _WINDOW = re.compile(r"\bwindow=\{([^}]*)\}")
 _ATTENTION = re.compile(r"__cudnn\$fmha\w*?(Backward)?\b")
+_CAUSAL = re.compile(r'"mask_type":\s*"\w*CAUSAL')
 
 
 def count_flops(module: Module, executions: Executions) -> float:
@@ -87,7 +88,8 @@ def _valid_positions(window: dict[str, str], outputs: int) -> int:
 
 
 def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
-    """Products that a library does: cuBLAS, and cuDNN's attention (two products forward, five backward)."""
+    """Products that a library does: cuBLAS, and cuDNN's attention (two products forward, five backward, half of each
+    where it skips what the causal order hides)."""
     if "$gemm" in row.attributes or "$lt$matmul" in row.attributes:
         return _of_contraction(row.results[0], operands[0], _GEMM_CONTRACTED.search(row.attributes))
     attention = _ATTENTION.search(row.attributes)
@@ -96,7 +98,7 @@ def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
     queries, keys = operands[0], operands[1]
     products = 5 if attention.group(1) else 2
     length = keys.shape[_sequence_dim(queries, keys)]
-    return products * 2.0 * queries.elements * length
+    return products * (1.0 if _CAUSAL.search(row.attributes) else 2.0) * queries.elements * length
 
 
 def _sequence_dim(queries: Array, keys: Array) -> int:

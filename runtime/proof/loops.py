@@ -10,7 +10,7 @@ from math import ceil
 
 from moec.runtime.proof.hlo import Computation, Instruction, Module
 
-_KNOWN = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_KNOWN = re.compile(r'"known_trip_count":\s*\{"n":\s*"(\d+)"\}')
 _INDEX = re.compile(r"\bindex=(\d+)")
 _DIRECTION = re.compile(r"\bdirection=(LT|LE|GT|GE|NE)")
 

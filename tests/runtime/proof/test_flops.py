@@ -70,7 +70,30 @@ ENTRY main (a: bf16[128,64], b: bf16[64,32]) -> bf16[128,32] {
   %a = bf16[128,64]{1,0} parameter(0)
   %b = bf16[64,32]{1,0} parameter(1)
   ROOT %c = (bf16[128,32]{1,0}, s8[99]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", \
-backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}
+backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions": ["1"]}}}
 }
 """
     assert flops_of(text) == 2 * 128 * 64 * 32
+
+
+@pytest.mark.parametrize(
+    ("target", "mask", "flops"),
+    [
+        ("__cudnn$fmhaSoftmax", "NO_MASK", 2 * 2 * 8 * 4 * 64 * 256 * 256),
+        ("__cudnn$fmhaSoftmax", "CAUSAL", 2 * 8 * 4 * 64 * 256 * 256),
+        ("__cudnn$fmhaSoftmaxBackward", "PADDING_CAUSAL", 5 * 8 * 4 * 64 * 256 * 256),
+    ],
+)
+def test_fused_attention_counts_its_products_and_what_a_causal_mask_skips(target: str, mask: str, flops: int) -> None:
+    text = f"""\
+HloModule jit_step
+
+ENTRY main (q: bf16[8,256,4,64], k: bf16[8,256,2,64], v: bf16[8,256,2,64]) -> bf16[8,4,256,64] {{
+  %q = bf16[8,256,4,64]{{3,2,1,0}} parameter(0)
+  %k = bf16[8,256,2,64]{{3,2,1,0}} parameter(1)
+  %v = bf16[8,256,2,64]{{3,2,1,0}} parameter(2)
+  ROOT %o = (bf16[8,4,256,64]{{3,1,2,0}}, u8[0]{{0}}) custom-call(%q, %k, %v), custom_call_target="{target}", \
+backend_config={{"cudnn_fmha_backend_config": {{"mask_type": "{mask}"}}}}
+}}
+"""
+    assert flops_of(text) == flops
