@@ -86,6 +86,7 @@ def _per_expert(module: Module, executions: Executions, expectation: Expectation
     limit = MANY_BUFFERS * _elements_on_device(buffers[0], expectation)
     limit = max(limit, *(_elements_on_device(array, expectation) for array in expectation.activations))
     dims = {expectation.n_experts, expectation.n_experts // expectation.axes["expert"]} - {1}
+    stacked = {repeats for repeats in expectation.repeats if repeats > 1}
     told: set[str] = set()
     for name in executions.times:
         for row in module.computations[name].instructions:
@@ -94,7 +95,7 @@ def _per_expert(module: Module, executions: Executions, expectation: Expectation
                 continue
             for array in large:
                 text = f"{array.type}[{','.join(map(str, array.shape))}]"
-                if text not in told and array.shape[0] not in expectation.repeats:
+                if text not in told and not stacked & set(array.shape):
                     told.add(text)
                     yield f"an array of tokens times experts, {text} ({gigabytes(array.bytes)}): `{row.op_name}`"
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from importlib import resources
+from math import prod
 
 import jax
 from jax.experimental import topologies
 
 from moec.runtime.failure import RunError
 from moec.runtime.proof.targets import Target
+
+ONE_DEVICE_OF_TWO_CORES = ("tpu_v4",)
+"""Chips whose two cores are one device on Cloud TPU and two in a topology that is not told so."""
 
 
 def devices_of(target: Target) -> list[jax.Device]:
@@ -43,9 +47,11 @@ def _description(target: Target) -> topologies.TopologyDescription:
             topology=f"1x{hosts}x{target.devices // hosts}",
         )
     name = f"{chip.compiler_name}:{'x'.join(map(str, target.shape))}"
-    more = {"num_slices": target.slices} if target.slices > 1 else {}
-    if target.devices == 1:
-        more |= {"chips_per_host_bounds": (1,) * len(target.shape)}
+    more: dict[str, object] = {"num_slices": target.slices} if target.slices > 1 else {}
+    if prod(target.shape) == 1:
+        more["chips_per_host_bounds"] = (1, 1, 1)
+    if chip.name in ONE_DEVICE_OF_TWO_CORES:
+        more["chip_config_name"] = "megacore"
     return topologies.get_topology_desc(platform="tpu", topology_name=name, **more)
 
 
