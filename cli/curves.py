@@ -66,6 +66,7 @@ def read_outcome(title: str, folder: Path) -> Outcome:
     train = tuple(
         _point(record, record.get(PREDICTION, record["loss"]), flops_per_token)
         for record in _records(folder / "metrics.jsonl")
+        if record["loss"] is not None  # a step that was skipped because it was not finite
     )
     by_step = {point.step: point for point in train}
     losses = {record["step"]: record["eval_loss"] for record in _records(folder / "eval.jsonl")}

@@ -49,6 +49,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """A step whose loss or gradient is not finite is skipped; so is one that lies more than `spike_factor` standard
+    deviations above the mean of the steps before it, None leaves those alone. `abort_after` in a row end the run."""
+
+    spike_factor: float | None
+    abort_after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expectations:
     """What the plan derived, for the progress line, MFU and the checks at start.
 
@@ -84,3 +93,4 @@ class Program:
     evaluation: Evaluation
     expectations: Expectations
     learning_rate: Callable[[], optax.Schedule] | None = None
+    guard: Guard = Guard(spike_factor=None, abort_after=10)

@@ -28,7 +28,9 @@ def summarise(
     """
     last: Record = {}
     step_seconds: list[float] = []
+    loss: object = None
     for last in records_in(metrics):
+        loss = last["loss"] if last["loss"] is not None else loss
         step_seconds.append(float(str(last["step_seconds"])))
     train_seconds = float(str(last["seconds"]))
     tokens = int(str(last["tokens"]))
@@ -38,8 +40,9 @@ def summarise(
         "eval_loss": None if held_out is None else held_out.loss,
         "eval_tokens": 0 if held_out is None else held_out.tokens,
         "unigram_loss": unigram,
-        "loss": last["loss"],
+        "loss": loss,
         "steps": last["step"],
+        "skipped_steps": last["skipped"],
         "tokens": tokens,
         "train_seconds": train_seconds,
         "step_seconds_median": statistics.median(step_seconds),

@@ -11,7 +11,9 @@ from flax import nnx
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from moec.runtime.guard import GuardState, new_guard
 from moec.runtime.initializer import abstract_state, init_sharded, shardings
+from moec.runtime.mesh import replicated
 from moec.runtime.program import Program
 
 Tree = TypeVar("Tree")
@@ -29,11 +31,12 @@ class Weights:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, slots=True)
 class TrainState:
-    """The weights and what the optimizer keeps of the steps so far."""
+    """The weights, and what the optimizer and the guard keep of the steps so far."""
 
     params: nnx.State
     untrained: nnx.State
     optimizer: optax.OptState
+    guard: GuardState
 
     @property
     def weights(self) -> Weights:
@@ -67,19 +70,26 @@ def lay_out(program: Program, mesh: Mesh) -> Layout:
     """The layout of `program` on `mesh`: weights as their specs say, the optimizer's copies of a weight like it."""
     graph, params, untrained = abstract_state(program.model, program.training.seed)
     optimizer = jax.eval_shape(lambda state: program.optimizer().init(as_float32(state)), params)
+    guard = jax.eval_shape(new_guard)
     abstract = TrainState(
         params=_placed(params, shardings(params, mesh)),
         untrained=_placed(untrained, shardings(untrained, mesh)),
         optimizer=_placed(optimizer, _optimizer_shardings(optimizer, mesh)),
+        guard=_placed(guard, jax.tree.map(lambda _: replicated(mesh), guard)),
     )
     return Layout(mesh=mesh, graph=graph, abstract=abstract)
 
 
 def initial_state(program: Program, layout: Layout) -> TrainState:
-    """Freshly drawn weights and an empty optimizer, each array made where it lies."""
+    """Freshly drawn weights, an empty optimizer and guard, each array made where it lies."""
     _, params, untrained = init_sharded(program, layout.mesh)
-    start = jax.jit(lambda state: program.optimizer().init(as_float32(state)), out_shardings=layout.shardings.optimizer)
-    return TrainState(params=params, untrained=untrained, optimizer=start(params))
+
+    def start(weights: nnx.State) -> tuple[optax.OptState, GuardState]:
+        return program.optimizer().init(as_float32(weights)), new_guard()
+
+    places = layout.shardings.optimizer, layout.shardings.guard
+    optimizer, guard = jax.jit(start, out_shardings=places)(params)
+    return TrainState(params=params, untrained=untrained, optimizer=optimizer, guard=guard)
 
 
 def named_arrays(tree: object) -> dict[str, jax.Array]:

@@ -1,4 +1,7 @@
-"""One optimizer step: gradients over the micro-batches, the update, the routers' biases, and what the step reports."""
+"""One optimizer step: gradients over the micro-batches, the update, the routers' biases, and what the step reports.
+
+A step that the guard refuses changes nothing but the guard's own counts. The device decides that, without the host.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from jax import numpy as jnp
 from jax.sharding import NamedSharding
 
 from moec.runtime.batch import Batch, Objective, RouterReport
+from moec.runtime.guard import judge
 from moec.runtime.mesh import replicated
 from moec.runtime.placement import batch_sharding
 from moec.runtime.program import Program
@@ -24,13 +28,18 @@ from moec.runtime.state import Layout, TrainState, as_float32
 class StepReport:
     """What one step measured, over the tokens of all its micro-batches and before its update.
 
-    Shapes: `loss`, `grad_norm` and each of `terms` []; `routers` as in Objective, None in a dense model. All float32.
+    `skipped` counts the steps that were not taken, this one included, and `skipped_in_a_row` the last of them.
+
+    Shapes: `loss`, `grad_norm` and each of `terms` [], float32; `routers` as in Objective, None in a dense model; the
+    counts [], int32.
     """
 
     loss: jax.Array
     terms: dict[str, jax.Array]
     grad_norm: jax.Array
     routers: RouterReport | None
+    skipped: jax.Array
+    skipped_in_a_row: jax.Array
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepReport]]
@@ -46,12 +55,17 @@ def train_step(program: Program, layout: Layout) -> TrainStep:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
         gradients, objective = _mean_over_micro_batches(functools.partial(differentiate, state), batch)
-        weights = as_float32(state.params)
-        updates, kept = optimizer.update(gradients, state.optimizer, weights)
+        grad_norm = _norm(gradients)
+        taken, guard = judge(program.guard, state.guard, objective.loss, grad_norm)
+        updates, kept = optimizer.update(gradients, state.optimizer, as_float32(state.params))
         params = optax.apply_updates(state.params, updates)
-        report = StepReport(objective.loss, objective.terms, _norm(gradients), objective.routers)
         untrained = _after_step(program, layout, params, state.untrained, objective.routers)
-        return TrainState(params, untrained, kept), report
+        after = TrainState(params, untrained, kept, guard)
+        before = TrainState(state.params, state.untrained, state.optimizer, guard)
+        report = StepReport(
+            objective.loss, objective.terms, grad_norm, objective.routers, guard.skipped, guard.skipped_in_a_row
+        )
+        return jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before), report
 
     return step
 
@@ -130,7 +144,8 @@ def _after_step(
     """The untrained state after the program's own change to it."""
     if program.after_step is None or routers is None:
         return untrained
-    model = nnx.merge(layout.graph, params, untrained)
+    own = jax.tree.map(lambda leaf: leaf, untrained)  # the model would share the variables that `after_step` writes to
+    model = nnx.merge(layout.graph, params, own)
     program.after_step(model, routers)
     _, _, changed = nnx.split(model, nnx.Param, ...)
     return changed
