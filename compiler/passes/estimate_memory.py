@@ -1,11 +1,13 @@
 """Tensors, activations and policy -> MemoryPlan: bytes on one device at the peak of a training step.
 
-An estimate for the layout, not a substitute for the compiler's own account (`moec prove`). Fragmentation is left out.
+The step is looked at where memory can be fullest: at the loss, in the backward pass of each layer, at the update. An
+estimate for the layout, not a substitute for the compiler's own account (`moec prove`). Fragmentation is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from moec.compiler.formulas.memory import (
@@ -16,32 +18,42 @@ from moec.compiler.formulas.memory import (
     optimizer_elements,
     stem,
 )
+from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
 from moec.compiler.passes.places import place
 from moec.compiler.plan import ActivationPlan, BatchPlan, MemoryPlan, MeshPlan, StackPlan, TensorPlan
 from moec.compiler.typed import RunSpec
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
-RESIDUALS_KEPT: Final = {"none": 4, "save_dots": 2, "full": 0, "names": 0}
-"""Arrays of the residual stream's size that every layer keeps: the input and the normed input of both branches, or both
-branches' outputs. Where something is made again, each piece keeps its input besides.
+BATCH_ARRAYS: Final = 5
+"""Tokens, targets, positions, segments and weights, four bytes each. Source: moec.runtime.batch.Batch."""
 
-Assumption: XLA keeps nothing that a fusion can make again from these."""
+LOSS_STREAMS: Final = 3
+LOSS_LOGITS: Final = 2
+LOSS_LOGITS_IN_PLACE: Final = 1
+"""At the loss: the last stream, its norm and their gradient; a chunk of logits and its gradient. On TPUs a single chunk
+becomes its gradient in place.
 
-COPIES_KEPT: Final = {"weights": 3, "ffn_gate": 3, "expert_gate": 3, "shared_gate": 3}
-"""Arrays that autodiff keeps for one activation without re-computation, where it is not one: scores, their exponentials
-and the weights of a softmax; a gate, its tanh and the gated value.
-
-Source: measured, temporaries per layer of compiled steps (jax 0.10.2, XLA on CPU): dense 93 MiB of 93 so counted, with
-experts 118 of 120."""
-
-DOTS: Final = ("q", "k", "v", "ffn_gate", "ffn_up", "shared_gate", "shared_up")
-"""Outputs of matmuls without batch dims. Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable."""
-
+Source: measured on compiled steps (jax 0.12), XLA on CPU 3.5 and 1.8, libtpu's own account for TPUs."""
 
 LITTLE_LEFT: Final = 0.9
 """Assumption: XLA, collectives and fragmentation want a tenth of the memory (XLA_PYTHON_CLIENT_MEM_FRACTION is 0.9
 at most)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Bytes besides weights and optimizer state, where they can be most: gradients so far, what is kept, what is worked
+    with. `batch` is there all the time."""
+
+    batch: int
+    loss: int
+    layers: int
+    update: int
+
+    @property
+    def peak(self) -> int:
+        return self.batch + max(self.loss, self.layers, self.update)
 
 
 def estimate_memory(
@@ -55,11 +67,9 @@ def estimate_memory(
     """Bytes per device, checked against the chip where its memory is known. Errors: MOE7101. Warnings: MOE7201."""
     trained = tuple(tensor for tensor in tensors if tensor.trainable)
     params = sum(tensor_bytes(tensor, mesh.axes) for tensor in tensors)
-    copies = 1 if batch.micro_batches == 1 else 2
-    gradients = copies * FLOAT32_BYTES * sum(local_elements(tensor, mesh.axes) for tensor in trained)
-    state = sum(optimizer_elements(run.optimizer.kind, tensor, mesh.axes) for tensor in trained)
-    optimizer = FLOAT32_BYTES * state
-    held = kept_bytes(run, stack, mesh, activations) + largest_temporary(run, mesh, tensors, activations)
+    gradients = gradient_copies(batch) * FLOAT32_BYTES * sum(local_elements(tensor, mesh.axes) for tensor in trained)
+    optimizer = FLOAT32_BYTES * sum(optimizer_elements(run.optimizer.kind, tensor, mesh.axes) for tensor in trained)
+    held = moments(run, stack, mesh, batch, tensors, activations).peak - gradients
     hbm = run.mesh.hardware.hbm_bytes
     total = params + gradients + optimizer + held
     plan = MemoryPlan(params, gradients, optimizer, held, total, hbm)
@@ -93,70 +103,157 @@ def tensor_bytes(tensor: TensorPlan, axes: Mapping[str, int]) -> int:
     return local_elements(tensor, axes) * BYTES_PER_ELEMENT[tensor.dtype]
 
 
-def layers_with(activation: ActivationPlan, stack: StackPlan) -> int:
-    """In how many layers an activation exists; the logits are in none."""
-    name = stem(activation)
-    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
-    if name == "logits":
-        return 0
-    if name.startswith("ffn"):
-        return len(stack.layers) - n_moe
-    return n_moe if name.startswith(("router", "expert", "shared")) else len(stack.layers)
+def gradient_copies(batch: BatchPlan) -> int:
+    """Gradients, and their sum over micro-batches where there are several."""
+    return 1 if batch.micro_batches == 1 else 2
 
 
-def kept_names(run: RunSpec, activations: tuple[ActivationPlan, ...]) -> frozenset[str]:
-    """Which activations of a layer stay on the device for the backward pass."""
-    policy = run.remat.policy
-    if policy == "none":
-        return frozenset(stem(activation) for activation in activations if not is_one_block(activation))
-    if policy == "save_dots":
-        return frozenset(DOTS)
-    return frozenset(run.remat.save) - frozenset(run.remat.offload) if policy == "names" else frozenset()
-
-
-def copies_kept(run: RunSpec, activation: ActivationPlan) -> int:
-    """How many arrays of its size are kept for an activation; re-computation policies keep the array that they name."""
-    return COPIES_KEPT.get(stem(activation), 1) if run.remat.policy == "none" else 1
-
-
-def is_one_block(activation: ActivationPlan) -> bool:
-    """Whether these are attention weights of a block of queries, which the kernel makes again in the backward pass."""
-    return stem(activation) == "weights" and activation.shape[2] < activation.shape[3]
-
-
-def kept_bytes(run: RunSpec, stack: StackPlan, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
-    """What all layers keep for the backward pass."""
-    names = kept_names(run, activations) - {"residual", "logits"}
-    kept = sum(
-        layers_with(activation, stack) * copies_kept(run, activation) * activation_bytes(activation, mesh.axes)
-        for activation in activations
-        if stem(activation) in names
+def moments(
+    run: RunSpec,
+    stack: StackPlan,
+    mesh: MeshPlan,
+    batch: BatchPlan,
+    tensors: tuple[TensorPlan, ...],
+    activations: tuple[ActivationPlan, ...],
+) -> Moments:
+    """The bytes of each moment at which a step can need most."""
+    weights = weight_memory(run, mesh, tensors)
+    sum_of_micro = weights.all_gradients if batch.micro_batches > 1 else 0
+    layers = Layers(run, stack, mesh, activations, weights)
+    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    cast = cast_stacks(run, stack, mesh, tensors)
+    logits = loss_logits(run, batch, activations) * sizes["logits"]
+    loss = LOSS_STREAMS * sizes["residual"] + logits + weights.head
+    return Moments(
+        batch=BATCH_ARRAYS * FLOAT32_BYTES * batch.tokens_per_device,
+        loss=sum_of_micro + cast + layers.kept + loss,
+        layers=sum_of_micro + cast + weights.outside_gradients + layers.backward_peak,
+        update=sum_of_micro + weights.all_gradients,
     )
-    residual = next(activation for activation in activations if stem(activation) == "residual")
-    streams = RESIDUALS_KEPT[run.remat.policy] * len(stack.layers)
-    if run.remat.policy != "none":
-        streams += len(stack.head) + stack.repeats
-    return kept + streams * activation_bytes(residual, mesh.axes)
 
 
-def largest_temporary(
-    run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...], activations: tuple[ActivationPlan, ...]
-) -> int:
-    """The larger of the loss (one chunk of logits and its gradient) and the backward pass of one layer: what is made
-    again, the largest activation's gradient with what it is made from, and weights gathered over `fsdp`."""
-    logits = next(activation for activation in activations if stem(activation) == "logits")
-    inside = [activation_bytes(activation, mesh.axes) for activation in activations if activation is not logits]
-    remade = sum(inside) if run.remat.policy != "none" else 0
-    loss = 2 * activation_bytes(logits, mesh.axes)
-    return max(loss, remade + 2 * max(inside) + gathered_weights(run, mesh, tensors))
+def loss_logits(run: RunSpec, batch: BatchPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """How many arrays of the size of a chunk of logits there are at once."""
+    chunk = next(activation.shape[0] for activation in activations if stem(activation) == "logits")
+    whole = chunk == batch.micro_sequences * run.model.seq_len
+    return LOSS_LOGITS_IN_PLACE if whole and run.mesh.hardware.platform == "tpu" else LOSS_LOGITS
 
 
-def gathered_weights(run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...]) -> int:
-    """Weights of one layer of the largest kind in the compute dtype, whole over `fsdp`."""
-    whole = {**mesh.axes, "fsdp": 1}
+def cast_stacks(run: RunSpec, stack: StackPlan, mesh: MeshPlan, tensors: tuple[TensorPlan, ...]) -> int:
+    """Bytes of the scanned layers' weights in the compute dtype: XLA takes the cast of a stack out of the loop, on GPUs
+    only where a gather needs the cast weights in memory.
+
+    Source: seen in compiled steps (jax 0.12), fit_v6e_tall_moe and fit_a100_tall_moe of benchmarks/memory.py.
+    """
+    dtype = run.model.dtype
+    fused = run.mesh.hardware.platform == "gpu" and mesh.axes["fsdp"] == 1
+    if not stack.scan or dtype.compute == dtype.params or fused:
+        return 0
+    looped = {layer.number for layer in stack.layers[len(stack.head) :]}
+    inside = (tensor for tensor in tensors if tensor.layers and looped.issuperset(tensor.layers))
+    return BYTES_PER_ELEMENT[dtype.compute] * sum(local_elements(tensor, mesh.axes) for tensor in inside)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightMemory:
+    """Bytes of weights on their way through a step. `used` are those of a layer as it multiplies with them, by layer, 0
+    where they are used as they are stored; `gradients` those of a layer, `outside_gradients` those of the tables and the
+    last norm; `head` the matrix from hidden states to logits as it is used."""
+
+    used: Mapping[int, int]
+    gradients: Mapping[int, int]
+    outside_gradients: int
+    head: int
+
+    @property
+    def all_gradients(self) -> int:
+        return sum(self.gradients.values()) + self.outside_gradients
+
+
+def weight_memory(run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...]) -> WeightMemory:
+    """Weights are used whole over `fsdp` and in the compute dtype; gradients are float32, cut like the weights."""
     size = BYTES_PER_ELEMENT[run.model.dtype.compute]
-    by_first_layer: dict[int, int] = {}
-    for layer in {layer for tensor in tensors for layer in tensor.layers[:1]}:
-        inside = (tensor for tensor in tensors if layer in tensor.layers)
-        by_first_layer[layer] = sum(local_elements(tensor, whole) // tensor.copies * size for tensor in inside)
-    return max(by_first_layer.values())
+    whole = {**mesh.axes, "fsdp": 1}
+    copied = mesh.axes["fsdp"] > 1 or run.model.dtype.compute != run.model.dtype.params
+    used: dict[int, int] = {}
+    gradients: dict[int, int] = {}
+    for tensor in tensors:
+        for layer in tensor.layers:
+            one = local_elements(tensor, whole) // tensor.copies * size if copied else 0
+            used[layer] = used.get(layer, 0) + one
+            own = FLOAT32_BYTES * local_elements(tensor, mesh.axes) // tensor.copies if tensor.trainable else 0
+            gradients[layer] = gradients.get(layer, 0) + own
+    outside = [tensor for tensor in tensors if not tensor.layers and tensor.trainable]
+    role = "embedding" if run.model.tie_embeddings else "head"
+    head = sum(size * local_elements(tensor, whole) for tensor in outside if tensor.role == role) if copied else 0
+    return WeightMemory(used, gradients, FLOAT32_BYTES * sum(local_elements(one, mesh.axes) for one in outside), head)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """All layers of one model on one device."""
+
+    run: RunSpec
+    stack: StackPlan
+    mesh: MeshPlan
+    activations: tuple[ActivationPlan, ...]
+    weights: WeightMemory
+
+    def of_kind(self) -> dict[str, LayerMemory]:
+        """What a layer of each kind holds."""
+        kinds = {layer.kind for layer in self.stack.layers}
+        return {kind: layer_memory(self.run, self.stack, self.mesh, self.activations, kind) for kind in kinds}
+
+    @property
+    def remakes(self) -> bool:
+        return self.run.remat.policy != "none"
+
+    @property
+    def stream(self) -> int:
+        """The residual stream, which a re-computed piece starts from."""
+        residual = next(activation for activation in self.activations if stem(activation) == "residual")
+        return activation_bytes(residual, self.mesh.axes)
+
+    def kept_by_layer(self) -> list[int]:
+        """In order: what a layer keeps; without re-computation also its weights as they are used."""
+        of_kind = self.of_kind()
+        pieces = self.stack.repeats / max(1, len(self.stack.layers) - len(self.stack.head)) if self.stack.scan else 1.0
+        kept = []
+        for number, layer in enumerate(self.stack.layers):
+            own = of_kind[layer.kind].kept
+            if self.remakes:
+                own += self.stream if number < len(self.stack.head) else int(pieces * self.stream)
+            elif self.mesh.axes["fsdp"] > 1:
+                own += self.weights.used[layer.number]
+            kept.append(own)
+        return kept
+
+    @property
+    def kept(self) -> int:
+        """What all layers keep between the passes."""
+        return sum(self.kept_by_layer())
+
+    @property
+    def backward_peak(self) -> int:
+        """The most that layers hold in the backward pass, gradients of their weights included."""
+        if self.stack.scan:
+            return self.kept + sum(self.weights.gradients.values()) + self.period_work()
+        of_kind, kept = self.of_kind(), self.kept_by_layer()
+        held, gradients, peak = sum(kept), 0, 0
+        for layer, own in zip(reversed(self.stack.layers), reversed(kept), strict=True):
+            memory = of_kind[layer.kind]
+            again = memory.remade + self.weights.used[layer.number] if self.remakes else 0
+            again += self.weights.used[layer.number]
+            gradients += self.weights.gradients[layer.number]
+            peak = max(peak, held + gradients + again + memory.extra)
+            held -= own
+        return peak
+
+    def period_work(self) -> int:
+        """Of a scanned period: without re-computation its slices of what was kept, else all that it makes again."""
+        of_kind = self.of_kind()
+        period = self.stack.layers[len(self.stack.head) :][: len(self.stack.period)]
+        if not self.remakes:
+            return sum(of_kind[layer.kind].kept for layer in period)
+        again = sum(of_kind[layer.kind].remade + 2 * self.weights.used[layer.number] for layer in period)
+        return again + max(of_kind[layer.kind].extra for layer in period)

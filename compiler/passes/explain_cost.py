@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from moec.compiler.formulas.memory import FLOAT32_BYTES, local_elements, optimizer_elements
 from moec.compiler.formulas.roofline import peak_flops_per_second
-from moec.compiler.passes.estimate_memory import kept_bytes, largest_temporary, tensor_bytes
+from moec.compiler.passes.estimate_memory import moments, tensor_bytes
 from moec.compiler.passes.explain_model import add_up
 from moec.compiler.plan import Derivation, Number, Plan
 
@@ -35,11 +35,17 @@ def explain_memory(plan: Plan) -> Iterator[Derivation]:
     state: Mapping[str, Number] = {"elements": elements, "bytes_per_element": FLOAT32_BYTES}
     formula = "elements * bytes_per_element"
     yield memory_row("optimizer", memory.optimizer, formula, state, f"state of {kind} in float32", "optimizer.kind")
-    kept = kept_bytes(plan.run, plan.stack, plan.mesh, plan.activations)
-    temporary = largest_temporary(plan.run, plan.mesh, plan.tensors, plan.activations)
-    parts: Mapping[str, Number] = {"kept": kept, "temporary": temporary}
-    why = f"what remat policy {plan.run.remat.policy} keeps, and the largest temporary"
-    yield memory_row("activations", memory.activations, "kept + temporary", parts, why, "remat.policy")
+    held = moments(plan.run, plan.stack, plan.mesh, plan.batch, plan.tensors, plan.activations)
+    parts: Mapping[str, Number] = {
+        "batch": held.batch,
+        "loss": held.loss,
+        "layers": held.layers,
+        "update": held.update,
+        "gradients": memory.gradients,
+    }
+    why = f"the fullest moment beyond all gradients, at the loss or in the backward pass; remat {plan.run.remat.policy}"
+    formula = "batch + max(loss, layers, update) - gradients"
+    yield memory_row("activations", memory.activations, formula, parts, why, "remat.policy")
     total: Mapping[str, Number] = {
         "params": memory.params,
         "gradients": memory.gradients,

@@ -1,0 +1,188 @@
+"""RunSpec, StackPlan, MeshPlan, activations -> what the layers hold on one device during a training step.
+
+What each layer keeps for the backward pass under a remat policy, what it makes again, and what it works with besides.
+It knows nothing of parameters, optimizer and loss. Where a chip's compiler keeps other arrays than its kin, a constant
+of this file says so; all were set on the runs called fit_… of benchmarks/memory.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from moec.compiler.formulas.flops import attention_band, mean_computed_keys
+from moec.compiler.formulas.memory import activation_bytes, stem
+from moec.compiler.passes.choose_kernels import choose_attention
+from moec.compiler.plan import ActivationPlan, LayerKind, MeshPlan, StackPlan
+from moec.compiler.typed import RunSpec
+
+ATTENTION: Final = ("q", "k", "v", "weights", "mixed")
+BRANCH: Final[Mapping[LayerKind, tuple[str, ...]]] = {
+    "dense": ("ffn_gate", "ffn_up", "ffn_hidden"),
+    "moe": (
+        *("router_logits", "expert_buffer", "expert_gate", "expert_up", "expert_hidden", "expert_out"),
+        *("shared_gate", "shared_up", "shared_hidden"),
+    ),
+}
+"""Named activations that a layer keeps where nothing is made again, besides the residual stream."""
+
+COPIES: Final = {"ffn_gate": 3, "expert_gate": 3, "shared_gate": 3, "router_logits": 2}
+"""Arrays of the size of one activation that autodiff keeps, where it is not one: a gate, its tanh and the gated value;
+router logits and probabilities.
+
+Source: measured, differences between compiled steps of 2 and 3 layers (jax 0.12, XLA on CPU)."""
+
+COPIES_WITHOUT_GATE: Final = {"ffn_up": 2, "expert_up": 2, "shared_up": 2}
+"""The activation's argument and its tanh. Source: as COPIES."""
+
+SOFTMAX_COPIES: Final[Mapping[str, Fraction]] = {"cpu": Fraction(3), "gpu": Fraction(3), "tpu": Fraction(1, 2)}
+"""Float32 arrays of the size of the scores that are kept: scores, their exponentials and the weights; on TPUs the
+weights alone, in bfloat16. Source: as COPIES, on TPUs libtpu's own account."""
+
+STREAMS: Final = 4
+STREAMS_UNROLLED_ALONE: Final = 6
+STREAMS_CAST_AND_SCANNED: Final = 10
+"""Arrays of the residual stream's size that a layer keeps: the input and the normed input of both branches. Unrolled on a
+device alone XLA keeps both branches' outputs, too, and adds them up again. In a scan JAX, not XLA, decides what is kept:
+where the stream is not float32 each norm also keeps its argument and its result in float32, twice the size.
+
+Source: as COPIES; runtime.norms for the last, seen on fit_h200_scan of benchmarks/memory.py."""
+
+SCORES_AT_WORK: Final[Mapping[str, Fraction]] = {"cpu": Fraction(2), "gpu": Fraction(2), "tpu": Fraction(3, 2)}
+SCORES_AT_WORK_ONE_HEAD: Final[Mapping[str, Fraction]] = {**SCORES_AT_WORK, "tpu": Fraction(1, 2)}
+"""Float32 arrays of the size of all scores of a layer that are in memory at once where scores are made again: XLA does
+not put off one band until another is done. The second where every query head has keys of its own.
+
+Source: as SOFTMAX_COPIES."""
+
+DOTS: Final = ("q", "k", "v", "attention_out", "ffn_gate", "ffn_up", "ffn_out", "shared_gate", "shared_up")
+"""Outputs of matmuls without batch dims. Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMemory:
+    """Bytes of one layer: `kept` from its forward to its backward pass, `remade` in the backward pass, and `extra` for
+    gradients on the way: of the largest array of the branch, of the rows that experts gave back, and of the stream, or
+    of all scores."""
+
+    kept: int
+    remade: int
+    extra: int
+
+
+def layer_memory(
+    run: RunSpec, stack: StackPlan, mesh: MeshPlan, activations: tuple[ActivationPlan, ...], kind: LayerKind
+) -> LayerMemory:
+    """What a layer of this kind holds. The input that a re-computed piece starts from is not in it."""
+    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    arrays = arrays_of_layer(run, stack, mesh, activations, kind)
+    branch = max((sizes[name] for name in BRANCH[kind] if name in sizes), default=0)
+    rows = sizes["expert_out"] + choice_bytes(run, activations, mesh) if kind == "moe" else 0
+    extra = sizes["residual"] + max(branch, rows, scores_at_work(run, mesh, activations))
+    if run.remat.policy == "none":
+        return LayerMemory(sum(arrays.values()), 0, extra)
+    names = kept_names(run)
+    kept = sum(size for name, size in sizes.items() if name in names and (name in arrays or belongs(name, kind)))
+    remade = sum(size for name, size in arrays.items() if name not in names)
+    return LayerMemory(kept, remade, extra)
+
+
+def belongs(name: str, kind: LayerKind) -> bool:
+    """Whether a layer of this kind makes the activation, kept without re-computation or not."""
+    return name == "attention_out" or (name == "ffn_out" and kind == "dense")
+
+
+def arrays_of_layer(
+    run: RunSpec, stack: StackPlan, mesh: MeshPlan, activations: tuple[ActivationPlan, ...], kind: LayerKind
+) -> Mapping[str, int]:
+    """Bytes that stay for the backward pass where nothing is made again, by activation."""
+    by_name = {stem(activation): activation for activation in activations}
+    gated = "ffn_gate" in by_name or "expert_gate" in by_name
+    copies = {**COPIES, **({} if gated else COPIES_WITHOUT_GATE)}
+    found = {
+        name: copies.get(name, 1) * activation_bytes(by_name[name], mesh.axes)
+        for name in (*ATTENTION, *BRANCH[kind])
+        if name in by_name
+    }
+    if "weights" in found:
+        softmax = 0 if is_one_band(by_name["weights"]) else SOFTMAX_COPIES[run.mesh.hardware.platform]
+        found["weights"] = int(softmax * found["weights"])
+    for name in ("k", "v"):
+        found[name] = int(slices_of_keys(run, mesh) * found[name])
+    found["residual"] = streams_kept(run, stack, mesh) * activation_bytes(by_name["residual"], mesh.axes)
+    if stack.scan and "weights" not in found and run.remat.policy == "none":
+        found["mask"] = cudnn_mask_bytes(run, mesh, activations)
+    return found
+
+
+def streams_kept(run: RunSpec, stack: StackPlan, mesh: MeshPlan) -> int:
+    """How many arrays of the residual stream's size a layer keeps where nothing is made again."""
+    if run.remat.policy == "none" and stack.scan and run.model.dtype.compute != "float32":
+        return STREAMS_CAST_AND_SCANNED
+    alone = mesh.devices == 1 and not stack.scan and run.remat.policy == "none"
+    return STREAMS_UNROLLED_ALONE if alone else STREAMS
+
+
+def is_one_band(weights: ActivationPlan) -> bool:
+    """Whether these are the scores of a band of queries, which the kernel makes again in the backward pass."""
+    return weights.shape[2] < weights.shape[3]
+
+
+def slices_of_keys(run: RunSpec, mesh: MeshPlan) -> Fraction:
+    """How often keys and values are kept: the kernel `blockwise` cuts out those that each band sees, and XLA keeps the
+    pieces, but not on TPUs and not where the step is spread over devices.
+
+    Source: moec.runtime.attention_kernels._bands; measured as COPIES."""
+    kernel = choose_attention(run)[0]
+    if kernel != "blockwise" or mesh.devices > 1 or run.mesh.hardware.platform == "tpu":
+        return Fraction(1)
+    seq_len = run.model.seq_len
+    return max(Fraction(1), mean_computed_keys(seq_len, run.model.attention.window, kernel) / attention_band(seq_len))
+
+
+def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: MeshPlan) -> int:
+    """The experts' outputs of all choices of all tokens in float32. Source: moec.runtime.dispatch.from_slots."""
+    residual = next(activation for activation in activations if stem(activation) == "residual")
+    top_k = run.model.experts.top_k if run.model.experts else 0
+    return top_k * activation_bytes(replace(residual, dtype="float32"), mesh.axes)
+
+
+def scores_at_work(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """Bytes of scores in the backward pass of a layer that makes them again, 0 where it keeps them or has none; the mask
+    of the kernel `cudnn`, which is made for every layer."""
+    weights = next((activation for activation in activations if stem(activation) == "weights"), None)
+    if weights is None:
+        return cudnn_mask_bytes(run, mesh, activations)
+    if not is_one_band(weights):
+        return 0
+    keys = ceil(mean_computed_keys(run.model.seq_len, run.model.attention.window, "blockwise"))
+    whole = replace(weights, shape=(*weights.shape[:2], run.model.seq_len, keys))
+    shared = run.model.attention.n_kv_heads < run.model.attention.n_heads
+    arrays = SCORES_AT_WORK if shared else SCORES_AT_WORK_ONE_HEAD
+    return int(arrays[run.mesh.hardware.platform] * activation_bytes(whole, mesh.axes))
+
+
+def cudnn_mask_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """A mask of one byte and the bias of two that is made of it, for each pair of tokens of a sequence.
+
+    Source: jax.nn.dot_product_attention(implementation="cudnn"), which turns a mask into a bias.
+    """
+    residual = next(activation for activation in activations if stem(activation) == "residual")
+    pairs = replace(
+        residual,
+        dims=tuple("BSS"),
+        shape=(*residual.shape[:2], run.model.seq_len),
+        dtype="bfloat16",
+        sharding=(*residual.sharding[:2], ()),
+    )
+    return activation_bytes(pairs, mesh.axes) * 3 // 2
+
+
+def kept_names(run: RunSpec) -> frozenset[str]:
+    """The activations that a re-computation policy leaves on the device."""
+    if run.remat.policy == "save_dots":
+        return frozenset(DOTS)
+    return frozenset(run.remat.save) - frozenset(run.remat.offload) if run.remat.policy == "names" else frozenset()
