@@ -1,4 +1,4 @@
-"""Stopping on request: the first Ctrl-C or SIGTERM stops the loop after its step, the second ends the process."""
+"""Stopping on request: Ctrl-C or SIGTERM stops the loop after its step; a second Ctrl-C ends the process at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOW_CURSOR = "\x1b[?25h"  # a second signal leaves no time to undo what the liv
 
 
 class Interrupt:
-    """Which stop signal has arrived, None while there is none."""
+    """Which stop signal has arrived first, None while there is none."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -38,13 +38,22 @@ class Interrupt:
         return True
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Notes the signal and gives it back to the system, so that a second one ends the process even inside XLA."""
-        self.signal_number = number
-        signal.signal(number, signal.SIG_DFL)
-        show_cursor = SHOW_CURSOR if os.isatty(STANDARD_ERROR) else ""
-        os.write(STANDARD_ERROR, f"{show_cursor}\nstopping after this step; once more to stop at once\n".encode())
-        if jax.process_count() > 1:  # JAX's own SIGTERM handler tells the other processes
+        """Notes the signal. Schedulers repeat a SIGTERM while they wait for the process: only the first one counts.
+
+        Ctrl-C goes back to the system, so that a second one ends the process even inside XLA.
+        """
+        by_hand = number == signal.SIGINT
+        if by_hand:
+            signal.signal(number, signal.SIG_DFL)
+        if self.signal_number is None:
+            self._say("stopping after this step" + ("; once more to stop at once" if by_hand else ""))
+        self.signal_number = self.signal_number or number
+        if by_hand and jax.process_count() > 1:  # JAX's own SIGTERM handler tells the other processes
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _say(self, text: str) -> None:
+        show_cursor = SHOW_CURSOR if os.isatty(STANDARD_ERROR) else ""
+        os.write(STANDARD_ERROR, f"{show_cursor}\n{text}\n".encode())
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,17 +22,28 @@ from moec.runtime.recovery import Recovered, newest_position, quarantine, recove
 from moec.runtime.run_directory import RunDirectory, own
 from moec.runtime.session import Desk, Session, data_of
 from moec.runtime.state import Layout, TrainState, initial_state, lay_out
+from moec.runtime.watchdog import watch
+
+HANG_SECONDS = 1800.0
+"""Assumption: no step, save or evaluation takes half an hour."""
 
 Resume = Literal["auto", "never", "must"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`steps` is the total, also on resume."""
+    """`steps` is the total, also on resume. Checkpoints of a program with the identity `accept` are gone on from too.
+
+    Every step whose number `verify_every` divides is taken twice; 0 takes none. `hang_seconds` without a step end the
+    process; 0 waits for ever.
+    """
 
     directory: Path
     steps: int
     resume: Resume = "auto"
+    accept: str | None = None
+    verify_every: int = 0
+    hang_seconds: float = HANG_SECONDS
 
 
 def train(program: Program, options: TrainOptions) -> int:
@@ -43,18 +54,20 @@ def train(program: Program, options: TrainOptions) -> int:
     with contextlib.ExitStack() as stack:
         directory, progress = RunDirectory(options.directory), stack.enter_context(open_progress(is_first_process()))
         _take_over(directory, options.resume, progress, stack)
-        newest = newest_position(directory, program.identity)
+        identities = (program.identity, *(() if options.accept is None else (options.accept,)))
+        newest = newest_position(directory, identities)
         if newest is not None and _is_finished(newest, options, directory):
             progress.say(_finished(newest, options))
             return 0
         layout = lay_out(program, make_mesh(program.mesh))
-        start = _start(program, layout, options, directory, progress)
+        start = _start(program, layout, identities, options, directory, progress)
+        interrupt = stack.enter_context(listen_for_interrupts())
+        watchdog = stack.enter_context(watch(options.hang_seconds))
         checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
         metrics, evaluations = _open_journals(directory, start.position.step, stack)
-        interrupt = stack.enter_context(listen_for_interrupts())
-        desk = Desk(directory, progress, checkpoints, interrupt, metrics, evaluations)
-        Session(program, layout, desk, start, options.steps).run()
-        return interrupt.exit_code
+        desk = Desk(directory, progress, checkpoints, interrupt, watchdog, metrics, evaluations)
+        finished = Session(program, layout, desk, start, options.steps, options.verify_every).run()
+        return 0 if finished else interrupt.exit_code
 
 
 def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stack: contextlib.ExitStack) -> None:
@@ -67,7 +80,12 @@ def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stac
 
 
 def _start(
-    program: Program, layout: Layout, options: TrainOptions, directory: RunDirectory, progress: Progress
+    program: Program,
+    layout: Layout,
+    identities: tuple[str, ...],
+    options: TrainOptions,
+    directory: RunDirectory,
+    progress: Progress,
 ) -> Recovered[TrainState]:
     """Where the run goes on, or begins.
 
@@ -75,7 +93,7 @@ def _start(
     checkpoint.
     """
     corpus = _corpus(data_of(program), directory)
-    found = recover(directory, program.identity, layout.abstract, quarantine(directory, progress.say))
+    found = recover(directory, identities, layout.abstract, quarantine(directory, progress.say))
     if found is None and options.resume == "must":
         raise RunError(f"there is no checkpoint in {directory.root}: leave out --resume must to start afresh", 2)
     if found is None:
@@ -89,7 +107,7 @@ def _start(
             2,
         )
     progress.say(f"resumed from step {found.position.step}")
-    return found
+    return replace(found, position=replace(found.position, identity=program.identity))
 
 
 def _corpus(data: TextData, directory: RunDirectory) -> str:

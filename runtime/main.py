@@ -14,7 +14,7 @@ from moec.runtime.program import Program
 
 def main(program: Program, arguments: Sequence[str] | None = None) -> None:
     """Runs the sub-command and ends the process with its exit code: 0, 1 the run failed, 2 it could not be started,
-    130 or 143 a signal stopped it."""
+    75 it hung, 130 or 143 a signal stopped it."""
     sys.exit(run_command(program, arguments))
 
 
@@ -44,7 +44,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser], pr
         "train",
         help="train, or go on training",
         description="Trains to the last step and evaluates; writes metrics, checkpoints and result.json. "
-        "The first Ctrl-C saves and stops, the second stops at once.",
+        "The first Ctrl-C or SIGTERM saves and stops, a second Ctrl-C stops at once.",
     )
     parser.add_argument(
         "--steps",
@@ -61,8 +61,33 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser], pr
         "or fail where there is none (default: auto)",
     )
     _add_directory(parser)
+    _add_safety(parser)
     _add_processes(parser)
     parser.set_defaults(command=_train)
+
+
+def _add_safety(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("when things go wrong")
+    group.add_argument(
+        "--accept",
+        metavar="IDENTITY",
+        help="go on from checkpoints of the program with this identity too; `moec diff` says what that means",
+    )
+    group.add_argument(
+        "--verify-steps",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="take every Nth step twice and compare the bits (default: none)",
+    )
+    group.add_argument(
+        "--hang-after",
+        type=_not_negative,
+        default=1800.0,
+        metavar="SECONDS",
+        help="end with the stacks of all threads and exit code 75 after so long without a step; 0: never "
+        "(default: %(default)g)",
+    )
 
 
 def _add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser], program: Program) -> None:
@@ -167,7 +192,15 @@ def _train(program: Program, options: argparse.Namespace) -> int:
     from moec.runtime.loop import TrainOptions, train
 
     _start(program, options)
-    return train(program, TrainOptions(directory=options.out, steps=options.steps, resume=options.resume))
+    chosen = TrainOptions(
+        directory=options.out,
+        steps=options.steps,
+        resume=options.resume,
+        accept=options.accept,
+        verify_every=options.verify_steps,
+        hang_seconds=options.hang_after,
+    )
+    return train(program, chosen)
 
 
 def _evaluate(program: Program, options: argparse.Namespace) -> int:

@@ -39,7 +39,9 @@ def quarantine(directory: RunDirectory, tell: Callable[[str], None]) -> OnDamage
     return put_aside
 
 
-def recover(directory: RunDirectory, identity: str, abstract: Tree, on_damage: OnDamage) -> Recovered[Tree] | None:
+def recover(
+    directory: RunDirectory, identities: tuple[str, ...], abstract: Tree, on_damage: OnDamage
+) -> Recovered[Tree] | None:
     """The newest step whose arrays match their checksums, laid out as `abstract` says; None where nothing was saved.
 
     All processes of a run call it together and come to the same step.
@@ -48,7 +50,7 @@ def recover(directory: RunDirectory, identity: str, abstract: Tree, on_damage: O
     steps = committed_steps(directory)
     for step in steps:
         try:
-            return _recovered(directory, step, identity, abstract)
+            return _recovered(directory, step, identities, abstract)
         except DamagedError as damage:
             on_damage(step, str(damage))
     if steps or directory.quarantined.exists():
@@ -56,36 +58,36 @@ def recover(directory: RunDirectory, identity: str, abstract: Tree, on_damage: O
     return None
 
 
-def newest_position(directory: RunDirectory, identity: str) -> Position | None:
+def newest_position(directory: RunDirectory, identities: tuple[str, ...]) -> Position | None:
     """The position of the newest step that can say one; its arrays are not looked at.
 
-    Errors: RunError where it is of a program with another identity.
+    Errors: RunError where it is of a program with none of these identities.
     """
     for step in committed_steps(directory):
         try:
             position = read_manifest(directory, step).position
         except DamagedError:  # `recover` tells of it
             continue
-        check_identity(position, identity, directory)
+        check_identity(position, identities, directory)
         return position
     return None
 
 
-def check_identity(position: Position, identity: str, directory: RunDirectory) -> None:
-    """Errors: RunError where the checkpoint is of a program with another identity."""
-    if position.identity != identity:
+def check_identity(position: Position, identities: tuple[str, ...], directory: RunDirectory) -> None:
+    """Errors: RunError where the checkpoint is of a program with another identity than these, its own first."""
+    if position.identity not in identities:
         raise RunError(
             f"{directory.root} holds step {position.step} of another program: {position.identity}, this one is "
-            f"{identity}; use train --resume never to put that run aside and start afresh, or --out with another "
-            "folder",
+            f"{identities[0]}; use train --resume never to put that run aside and start afresh, --out with another "
+            f"folder, or --accept {position.identity} to go on from there all the same",
             2,
         )
 
 
-def _recovered(directory: RunDirectory, step: int, identity: str, abstract: Tree) -> Recovered[Tree]:
+def _recovered(directory: RunDirectory, step: int, identities: tuple[str, ...], abstract: Tree) -> Recovered[Tree]:
     """Errors: DamagedError, in every process, where any of them finds damage."""
     manifest = _together(lambda: read_manifest(directory, step))
-    check_identity(manifest.position, identity, directory)
+    check_identity(manifest.position, identities, directory)
     tree = _together(lambda: read_arrays(directory, manifest, abstract))
     check_arrays(manifest, tree)
     return Recovered(manifest.position, tree)

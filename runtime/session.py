@@ -28,6 +28,8 @@ from moec.runtime.result import summarise
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import Layout, TrainState, count_params
 from moec.runtime.train_step import StepReport, TrainStep, compile_train_step
+from moec.runtime.verify import take_step_twice
+from moec.runtime.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Desk:
     progress: Progress
     checkpoints: CheckpointWriter
     interrupt: Interrupt
+    watchdog: Watchdog
     metrics: Journal
     evaluations: Journal
 
@@ -55,9 +58,18 @@ def data_of(program: Program) -> TextData:
 class Session:
     """Takes the steps from where the run stands to `steps`, in total, and evaluates at the end."""
 
-    def __init__(self, program: Program, layout: Layout, desk: Desk, start: Recovered[TrainState], steps: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        layout: Layout,
+        desk: Desk,
+        start: Recovered[TrainState],
+        steps: int,
+        verify_every: int = 0,
+    ) -> None:
         self._began = time.perf_counter()
-        self._program, self._layout, self._desk, self._steps = program, layout, desk, steps
+        self._program, self._layout, self._desk = program, layout, desk
+        self._steps, self._verify_every = steps, verify_every
         self._data = data_of(program)
         self._evaluator = Evaluator(program, self._data, layout, desk.directory.tokens)
         self._start, self._initial = start.position, start.tree
@@ -67,16 +79,17 @@ class Session:
         )
         self._compile_seconds: float | None = None
 
-    def run(self) -> None:
-        """All the steps that are left, then the final evaluation unless the run was interrupted."""
+    def run(self) -> bool:
+        """All the steps that are left, then the final evaluation; False where the run was interrupted before."""
         state, step = self._initial, self._start.step
         self._compare_with_plan(state)
         if step < self._steps:
             state, step = self._take_steps(state)
         if step < self._steps:
             self._desk.progress.say(f"stopped and saved at step {step}; the same command goes on from there")
-            return
+            return False
         self._finish(state)
+        return True
 
     def _compare_with_plan(self, state: TrainState) -> None:
         params, planned = count_params(state.params), self._program.expectations.params
@@ -91,13 +104,14 @@ class Session:
         The report of a step is fetched when the next step is under way, so that the device never waits for the host;
         before a pause (saving, evaluating, stopping) all reports are fetched.
         """
-        take_step = self._compiled_step()
+        compiled = self._compiled_step()
+        self._desk.watchdog.alive()
         waiting: deque[tuple[int, StepReport]] = deque()
         with jax.set_mesh(self._layout.mesh), contextlib.closing(self._placed_batches()) as batches:
             self._clock.restart()
             for step, batch in zip(range(self._start.step + 1, self._steps + 1), batches, strict=False):
                 self._desk.checkpoints.check()
-                state, report = take_step(state, batch)
+                state, report = self._take_step(compiled, step, state, batch)
                 waiting.append((step, report))
                 stops = self._desk.interrupt.stops_after(step)
                 pauses = stops or self._pauses_after(step)
@@ -109,8 +123,16 @@ class Session:
                     break
         return state, step
 
+    def _take_step(
+        self, compiled: TrainStep, step: int, state: TrainState, batch: Batch
+    ) -> tuple[TrainState, StepReport]:
+        if self._verify_every and step % self._verify_every == 0:
+            return take_step_twice(compiled, step, state, batch)
+        return compiled(state, batch)
+
     def _record(self, step: int, report: StepReport) -> None:
         self._recorder.record(step, report)
+        self._desk.watchdog.alive()
         if step == self._start.step + 1:
             self._desk.progress.say(f"first step done {time.perf_counter() - self._began:.1f} s after the start")
 
@@ -158,6 +180,7 @@ class Session:
             if held_out is not None:
                 self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
         self._clock.restart()
+        self._desk.watchdog.alive()
 
     def _evaluate(self, step: int, state: TrainState) -> HeldOut | None:
         held_out = self._evaluator.held_out(state.weights, self._program.evaluation.tokens)

@@ -46,7 +46,7 @@ def newest_weights(program: Program, directory: Path, mesh: MeshShape) -> tuple[
     Errors: RunError where there is none, or where it is of another program.
     """
     layout = lay_out(program, make_mesh(mesh))
-    found = recover(RunDirectory(directory), program.identity, layout.abstract.weights, _warn)
+    found = recover(RunDirectory(directory), (program.identity,), layout.abstract.weights, _warn)
     if found is None:
         raise RunError(f"there is no checkpoint in {directory}: train first, or give its folder with --out", 2)
     return found.position, layout, found.tree

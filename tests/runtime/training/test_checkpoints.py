@@ -58,7 +58,7 @@ def test_named_arrays_make_the_state_again(state: TrainState) -> None:
 def test_what_was_saved_comes_back_with_its_position(state: TrainState, layout: Layout, tmp_path: Path) -> None:
     with open_checkpoints(RunDirectory(tmp_path), keep=3) as folder:
         folder.save(position(5), state)
-    found = recover(RunDirectory(tmp_path), IDENTITY, layout.abstract, fail)
+    found = recover(RunDirectory(tmp_path), (IDENTITY,), layout.abstract, fail)
     assert found is not None
     assert found.position == position(5)
     jax.tree.map(np.testing.assert_array_equal, found.tree, state)
@@ -71,7 +71,7 @@ def test_weights_come_back_without_the_optimizer(
     wide = lay_out(wide_program, make_mesh(wide_program.mesh))
     with open_checkpoints(RunDirectory(tmp_path), keep=3) as folder:
         folder.save(position(1), state)
-    found = recover(RunDirectory(tmp_path), IDENTITY, wide.abstract.weights, fail)
+    found = recover(RunDirectory(tmp_path), (IDENTITY,), wide.abstract.weights, fail)
     assert found is not None
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(found.tree), state.weights)
     assert jax.tree.map(lambda leaf: leaf.sharding, found.tree) == wide.shardings.weights
@@ -85,7 +85,7 @@ def test_only_the_newest_stay(state: TrainState, tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_has_no_position(tmp_path: Path) -> None:
-    assert newest_position(RunDirectory(tmp_path), IDENTITY) is None
+    assert newest_position(RunDirectory(tmp_path), (IDENTITY,)) is None
 
 
 def test_weights_that_are_not_finite_are_not_saved(state: TrainState, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_weights_that_are_not_finite_are_not_saved(state: TrainState, tmp_path: 
         folder.save(position(1), state)
         with pytest.raises(RunError, match=r"not finite after step 2; the newest good checkpoint .* step 1"):
             folder.save(position(2), broken)
-    assert newest_position(RunDirectory(tmp_path), IDENTITY) == position(1)
+    assert newest_position(RunDirectory(tmp_path), (IDENTITY,)) == position(1)
 
 
 def test_a_save_that_did_not_end_is_not_seen(state: TrainState, tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_a_save_that_did_not_end_is_not_seen(state: TrainState, tmp_path: Path) 
         folder.save(position(1), state)
         folder.save(position(2), state)
     (tmp_path / "checkpoints" / "2").rename(tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp-1")
-    assert newest_position(RunDirectory(tmp_path), IDENTITY) == position(1)
+    assert newest_position(RunDirectory(tmp_path), (IDENTITY,)) == position(1)
 
 
 def test_another_programs_checkpoint_is_named(state: TrainState, tmp_path: Path) -> None:
     with open_checkpoints(RunDirectory(tmp_path), keep=2) as folder:
         folder.save(position(1), state)
     with pytest.raises(RunError, match="sha256:other"):
-        newest_position(RunDirectory(tmp_path), "sha256:other")
+        newest_position(RunDirectory(tmp_path), ("sha256:other",))
 
 
 def test_a_program_with_other_arrays_is_told_so_and_the_checkpoint_stays(
@@ -119,5 +119,5 @@ def test_a_program_with_other_arrays_is_told_so_and_the_checkpoint_stays(
         folder.save(position(1), state)
     wider = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape, 1), leaf.dtype), layout.abstract)
     with pytest.raises(RunError, match=r"does not fit this program: params\.\S+ is float32\[32, 8, 8, 1\], saved is"):
-        recover(RunDirectory(tmp_path), IDENTITY, wider, fail)
+        recover(RunDirectory(tmp_path), (IDENTITY,), wider, fail)
     assert committed_steps(RunDirectory(tmp_path)) == (1,)

@@ -107,7 +107,9 @@ def with_weights(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]]
 
 def saved(program: Program, folder: Path) -> TrainState:
     layout = lay_out(program, make_mesh(program.mesh))
-    found = recover(RunDirectory(folder), program.identity, layout.abstract, lambda step, reason: pytest.fail(reason))
+    found = recover(
+        RunDirectory(folder), (program.identity,), layout.abstract, lambda step, reason: pytest.fail(reason)
+    )
     assert found is not None
     return found.tree
 

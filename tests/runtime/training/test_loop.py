@@ -94,9 +94,12 @@ def test_only_the_newest_checkpoints_are_kept(trained: Path) -> None:
     assert sorted(path.name for path in (trained / "checkpoints").iterdir() if path.is_dir()) == ["4", "6"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "times", "code"), [(signal.SIGINT, 1, 130), (signal.SIGTERM, 1, 143), (signal.SIGTERM, 3, 143)]
+)
 def test_a_signal_finishes_the_step_saves_and_stops(
     number: signal.Signals,
+    times: int,
     code: int,
     tiny: Program,
     train_in: Trainer,
@@ -109,7 +112,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(
 
     def signalling(*arguments: Any, **options: Any) -> Iterator[Batch]:
         for count, batch in enumerate(original(*arguments, **options), start=1):
-            if count == 3:
+            for _ in range(times if count == 3 else 0):
                 os.kill(os.getpid(), number)
             yield batch
 

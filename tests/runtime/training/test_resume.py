@@ -26,7 +26,9 @@ Trainer = Callable[..., int]
 def saved_state(program: Program, folder: Path) -> TrainState:
     """The newest checkpoint of `folder` on the mesh of `program`."""
     layout = lay_out(program, make_mesh(program.mesh))
-    found = recover(RunDirectory(folder), program.identity, layout.abstract, lambda step, reason: pytest.fail(reason))
+    found = recover(
+        RunDirectory(folder), (program.identity,), layout.abstract, lambda step, reason: pytest.fail(reason)
+    )
     assert found is not None
     return found.tree
 

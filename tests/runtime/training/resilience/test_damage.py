@@ -86,7 +86,7 @@ def put_back(directory: RunDirectory, saved: Path) -> None:
 def step_that_is_right(directory: RunDirectory, layout: Layout, bits: dict[int, Bits]) -> int:
     """The step that is recovered, which holds what was saved, 1 only where 2 is in quarantine."""
     told: list[str] = []
-    found = recover(directory, IDENTITY, layout.abstract, quarantine(directory, told.append))
+    found = recover(directory, (IDENTITY,), layout.abstract, quarantine(directory, told.append))
     assert found is not None
     step = found.position.step
     assert same_bits(bits_of(found.tree), bits[step])
@@ -137,7 +137,7 @@ def test_one_changed_number_is_found_although_every_file_is_well_formed(
     mixed = Manifest(second.position, first.arrays).sealed()
     (tmp_path / "checkpoints/2/manifest/metadata").write_text(json.dumps(mixed))
     told: list[str] = []
-    recover(directory, IDENTITY, layout.abstract, quarantine(directory, told.append))
+    recover(directory, (IDENTITY,), layout.abstract, quarantine(directory, told.append))
     assert "params.w_head differ from what was saved" in told[0]
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_cut_emptied_or_deleted_is_never_restored(
 
 def test_a_step_without_its_manifest_is_not_the_newest_one(copy: RunDirectory) -> None:
     (copy.checkpoints / "2" / "manifest" / "metadata").unlink()
-    position = newest_position(copy, IDENTITY)
+    position = newest_position(copy, (IDENTITY,))
     assert position is not None
     assert position.step == 1
 
@@ -181,7 +181,7 @@ def test_without_a_good_step_nothing_is_begun_silently(copy: RunDirectory, layou
         (copy.checkpoints / str(step) / "manifest" / "metadata").write_text("{}")
     for _ in range(2):
         with pytest.raises(RunError, match=r"no good checkpoint is left .* --resume never"):
-            recover(copy, IDENTITY, layout.abstract, quarantine(copy, lambda text: None))
+            recover(copy, (IDENTITY,), layout.abstract, quarantine(copy, lambda text: None))
     assert sorted(path.name for path in copy.quarantined.iterdir()) == ["1", "2"]
 
 
