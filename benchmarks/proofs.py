@@ -72,8 +72,8 @@ def document(names: list[str], keep: Path) -> str:
     lines = [
         "# Proofs by compiling",
         "",
-        f"`python benchmarks/proofs.py`, {datetime.date.today()}, on {os.cpu_count()} cores ({platform.machine()}), which",
-        "other work shared; seconds are those of the compiler alone. Nothing ran on a chip: this shows that the step",
+        f"`python benchmarks/proofs.py`, {datetime.date.today()}, on {os.cpu_count()} cores ({platform.machine()}),",
+        "which other work shared; seconds are those of the compiler alone. Nothing ran on a chip: this shows that the step",
         "compiles, what memory it needs and what its devices exchange, not how fast it is.",
         "",
         "| run | target | devices | proven | compile s | GB per device | of | plan GB | ratio | FLOPs / plan |",

@@ -93,8 +93,8 @@ def _ranking(plan: Plan) -> tuple[Paragraph | Table, ...]:
         return ()
     asked = ", ".join(f"`{path}`" for path in choices.asked)
     text = (
-        f"Chosen for {asked}: {plural(choices.layouts, 'layout')} tried, {choices.legal:,} legal, {choices.holding:,} hold "
-        "the weights; ranked by predicted step time, ties by fewer axes, among what fits into 90 % of the memory."
+        f"Chosen for {asked}: {plural(choices.layouts, 'layout')} tried, {choices.legal:,} legal, {choices.holding:,} "
+        "hold the weights; ranked by predicted step time, ties by fewer axes, among what fits into 90 % of the memory."
     )
     columns = (
         Column("layout"),
