@@ -11,6 +11,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STEPS  ?=
+SLOW   ?=
 RUNS   ?=
 PIP    := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check -qq
 PACKAGES := $(wildcard spec compiler cli lsp)
@@ -42,7 +43,7 @@ test: lint typecheck
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SLOW)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

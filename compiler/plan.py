@@ -237,8 +237,8 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class ChoicesPlan:
     """What `auto` was chosen from. `asked` are the dotted paths of the fields; `layouts` were tried, `legal` of them
-    pass all checks, `holding` of these hold the weights with their gradients and state. `best` are the candidates (layouts
-    with micro-batch and policy) that fit, in order, the chosen one first."""
+    pass all checks, `holding` of these hold the weights with their gradients and state. `best` are the candidates
+    (layouts with micro-batch and policy) that fit, in order, the chosen one first."""
 
     asked: tuple[str, ...]
     layouts: int
