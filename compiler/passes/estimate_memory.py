@@ -157,8 +157,8 @@ def cast_stacks(run: RunSpec, stack: StackPlan, mesh: MeshPlan, tensors: tuple[T
 @dataclass(frozen=True, slots=True)
 class WeightMemory:
     """Bytes of weights on their way through a step. `used` are those of a layer as it multiplies with them, by layer, 0
-    where they are used as they are stored; `gradients` those of a layer, `outside_gradients` those of the tables and the
-    last norm; `head` the matrix from hidden states to logits as it is used."""
+    where they are used as they are stored; `gradients` those of a layer, `outside_gradients` those of the tables and
+    the last norm; `head` the matrix from hidden states to logits as it is used."""
 
     used: Mapping[int, int]
     gradients: Mapping[int, int]

@@ -45,9 +45,9 @@ weights alone, in bfloat16. Source: as COPIES, on TPUs libtpu's own account."""
 STREAMS: Final = 4
 STREAMS_UNROLLED_ALONE: Final = 6
 STREAMS_CAST_AND_SCANNED: Final = 10
-"""Arrays of the residual stream's size that a layer keeps: the input and the normed input of both branches. Unrolled on a
-device alone XLA keeps both branches' outputs, too, and adds them up again. In a scan JAX, not XLA, decides what is kept:
-where the stream is not float32 each norm also keeps its argument and its result in float32, twice the size.
+"""Arrays of the residual stream's size that a layer keeps: the input and the normed input of both branches. Unrolled on
+a device alone XLA keeps both branches' outputs, too, and adds them up again. In a scan JAX, not XLA, decides what is
+kept: where the stream is not float32 each norm also keeps its argument and its result in float32, twice the size.
 
 Source: as COPIES; runtime.norms for the last, seen on fit_h200_scan of benchmarks/memory.py."""
 
@@ -85,14 +85,16 @@ def layer_memory(
     if run.remat.policy == "none":
         return LayerMemory(sum(arrays.values()), 0, extra)
     names = kept_names(run)
-    kept = sum(size for name, size in sizes.items() if name in names and (name in arrays or belongs(name, kind)))
+    kept = sum(size for name, size in sizes.items() if name in names and (name in arrays or belongs(run, name, kind)))
     remade = sum(size for name, size in arrays.items() if name not in names)
     return LayerMemory(kept, remade, extra)
 
 
-def belongs(name: str, kind: LayerKind) -> bool:
-    """Whether a layer of this kind makes the activation, kept without re-computation or not."""
-    return name == "attention_out" or (name == "ffn_out" and kind == "dense")
+def belongs(run: RunSpec, name: str, kind: LayerKind) -> bool:
+    """Whether a layer of this kind keeps a branch's output if the policy lets it: the attention's always, the last one
+    only for a norm behind it, since nothing else in the backward pass reads it."""
+    normed = run.model.ffn is not None and run.model.ffn.norm != "pre"
+    return name == "attention_out" or (name == "ffn_out" and kind == "dense" and normed)
 
 
 def arrays_of_layer(
@@ -151,8 +153,8 @@ def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: Me
 
 
 def scores_at_work(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
-    """Bytes of scores in the backward pass of a layer that makes them again, 0 where it keeps them or has none; the mask
-    of the kernel `cudnn`, which is made for every layer."""
+    """Bytes of scores in the backward pass of a layer that makes them again, 0 where it keeps them or has none; the
+    mask of the kernel `cudnn`, which is made for every layer."""
     weights = next((activation for activation in activations if stem(activation) == "weights"), None)
     if weights is None:
         return cudnn_mask_bytes(run, mesh, activations)
