@@ -24,8 +24,13 @@ def checksums(arrays: Mapping[str, jax.Array]) -> dict[str, str]:
     salts. Such a sum is the same on every mesh and every number of processes. One number that changes always changes
     it, because the mixing is one to one; several changes go unseen with a chance of 2^-64.
     """
-    sums = jax.device_get({name: _sums_on_mesh(array) for name, array in arrays.items()})
-    return {name: "".join(f"{int(part):08x}" for part in found) for name, found in sums.items()}
+    sums: dict[str, jax.Array] = {}
+    for name, array in arrays.items():
+        sums[name] = _sums_on_mesh(array)
+        if jax.process_count() > 1:  # on CPU, programs under way at once may meet in another order in another process
+            sums[name].block_until_ready()
+    fetched = jax.device_get(sums)
+    return {name: "".join(f"{int(part):08x}" for part in found) for name, found in fetched.items()}
 
 
 def _sums_on_mesh(array: jax.Array) -> jax.Array:
