@@ -27,8 +27,8 @@ from moec.runtime.recovery import newest_position, quarantine, recover
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import Layout, TrainState, initial_state, lay_out, named_arrays
 
-# A read that fails closes orbax's event loop while tensorstore's threads are still under way; one that comes back before
-# moec.runtime.failed_reads is asked finds it closed, in whatever test runs then.
+# A read that fails closes orbax's event loop while tensorstore's threads are still under way; one that comes back
+# before moec.runtime.failed_reads is asked finds it closed, in whatever test runs then.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(?s).*Event loop is closed:pytest.PytestUnraisableExceptionWarning",
 )
