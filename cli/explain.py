@@ -9,7 +9,7 @@ from moec.cli.command import OK, Command, Failure
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from moec.compiler.formulas.laws import Law
+    from moec.compiler.laws.law import Law
     from moec.spec.fields.info import BlockInfo, FieldInfo
 
 
@@ -29,7 +29,7 @@ def _run(arguments: Namespace) -> int:
 
 def explanation(topic: str) -> str:
     """The text on `topic`. Failure: there is none."""
-    from moec.compiler.formulas.laws import LAWS
+    from moec.compiler.laws.registry import LAWS
     from moec.spec.codes.registry import CODES
     from moec.spec.fields.table import find
 
@@ -107,20 +107,56 @@ def _block_text(block: BlockInfo) -> str:
 
 
 def _law_text(law: Law) -> str:
-    low, high = law.fitted_params
-    return "\n".join(
+    fitted = law.fitted
+    rows = [
+        ("form", law.form),
         (
-            f"law = {law.name}",
-            "",
-            f"  tokens    {law.formula}",
-            f"  n_params  what `count` says: active, total or dense_equivalent; fitted on {low:.3g} to {high:.3g}",
-            f"  source    {law.source}",
-        )
-    )
+            "coefficients",
+            ", ".join(f"{name} {value:.7g}" for name, value in law.coefficients.items()) or "none published",
+        ),
+        ("read in", f"{_PROVENANCE[law.provenance]}: {law.reading}"),
+        ("N", f"{law.n_means}; count = {' | '.join(law.counts)}"),
+        ("logarithms", {"none": "none", "e": "natural", "10": "base 10"}[law.log_base]),
+        ("FLOPs", law.flop_rule),
+        ("fitted on", fitted.routing),
+        ("parameters", _range(*fitted.n_params)),
+        ("tokens", _range(*fitted.n_tokens)),
+        ("experts", _range(*fitted.n_experts)),
+        ("error", f"{law.rmse:.2g} nats: smaller differences are ties" if law.rmse else "not stated"),
+        ("source", law.source),
+        *(("note", note) for note in law.notes),
+    ]
+    return "\n".join((f"law = {law.name}: {law.title}", "", *(_law_row(name, text) for name, text in rows)))
+
+
+_PROVENANCE = {
+    "primary": "the paper or its data",
+    "secondary": "notes on the paper, not the paper itself",
+    "memory": "no source that could be looked up in part",
+}
+
+
+def _law_row(name: str, text: str) -> str:
+    import textwrap
+
+    return textwrap.fill(text, 100, initial_indent=f"  {name:<12}  ", subsequent_indent=" " * 16)
+
+
+def _range(low: float, high: float) -> str:
+    """`44 M to 16 B`, or what is known of it."""
+    from math import inf
+
+    from moec.compiler.units import count
+
+    if high == inf:
+        return "no range is stated" if low <= 1 else f"from {count(low)}"
+    if low == high:
+        return f"{count(high)} only"
+    return f"up to {count(high)}" if low <= 1 else f"{count(low)} to {count(high)}"
 
 
 def _topics() -> str:
-    from moec.compiler.formulas.laws import LAWS
+    from moec.compiler.laws.registry import LAWS
     from moec.spec.codes.registry import CODES
     from moec.spec.fields.table import all_blocks
 
@@ -130,7 +166,7 @@ def _topics() -> str:
 
 
 def _unknown(topic: str) -> str:
-    from moec.compiler.formulas.laws import LAWS
+    from moec.compiler.laws.registry import LAWS
     from moec.spec.codes.registry import CODES
     from moec.spec.fields.table import all_blocks, all_fields
     from moec.spec.near import nearest

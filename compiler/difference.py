@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from moec.compiler.typed import AssertSpec, RunSpec
+from moec.spec.fields.budget import COEFFICIENTS
 from moec.spec.format_value import format_expression
 from moec.spec.hardware import Hardware
 
@@ -28,6 +29,7 @@ CATEGORIES: Final[Mapping[Category, str]] = MappingProxyType(
 )
 
 _CHECKPOINT: Final = (
+    "model.scale",
     "model.vocab_size",
     "model.n_layers",
     "model.d_model",
@@ -98,6 +100,11 @@ _NUMERICS: Final = (
     "budget.law",
     "budget.count",
     "budget.tokens_per_param",
+    "budget.sparsity",
+    "budget.max_sparsity",
+    "budget.equal_to",
+    "budget.coefficients",
+    *(f"budget.coefficients.{info.name}" for info in COEFFICIENTS.fields),
     "run.seed",
     "run.batch.tokens",
     "run.batch.micro",
@@ -171,7 +178,7 @@ _SWITCHES: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
 )
 """Fields that also switch a weight or an optimizer state on or off: where this differs, a checkpoint does not fit."""
 
-_NOT_COMPARED: Final = ("span", "origins", "written")
+_NOT_COMPARED: Final = ("span", "origins", "written", "reference")
 _SPEC_BLOCKS: Final = ("model", "mesh", "data", "budget")
 
 

@@ -47,6 +47,22 @@ def expand_with_origins(run: RunSpec, sources: Sources) -> str:
 
 
 def _file(run: RunSpec, remark: _Remark) -> File:
+    """The run's blocks; those of the run that its budget is measured against come first, each block once."""
+    others = _blocks(run.reference, lambda path: None) if run.reference else ()
+    own = _blocks(run, remark)
+    mine = {_title(block) for block in own}
+    kept = (block for block in others if _title(block) not in mine)
+    edition = Field(Name("edition", _SPAN), Number(str(EDITION), _SPAN), _SPAN)
+    return File((edition, *kept, *own), _SPAN)
+
+
+def _title(block: Block) -> tuple[str, str]:
+    """What no two blocks of a file share."""
+    assert block.label is not None, "the blocks of a file have names"
+    return block.kind.text, block.label.text
+
+
+def _blocks(run: RunSpec, remark: _Remark) -> tuple[Block, ...]:
     writer = _Writer(run_values(run), remark)
     docs = {"model": run.model.doc, "mesh": run.mesh.doc, "budget": run.budget.doc}
     names = {"model": run.model.name, "mesh": run.mesh.name, "budget": run.budget.name}
@@ -59,8 +75,7 @@ def _file(run: RunSpec, remark: _Remark) -> File:
     ]
     (run_info,) = (info for info in TABLE if info.path == "run")
     own = writer.top_block(run_info, run.name, run.doc, "", tuple(_assert(one) for one in run.asserts))
-    edition = Field(Name("edition", _SPAN), Number(str(EDITION), _SPAN), _SPAN)
-    return File((edition, *blocks, own), _SPAN)
+    return (*blocks, own)
 
 
 class _Writer:

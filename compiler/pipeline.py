@@ -23,6 +23,7 @@ from moec.compiler.passes.estimate_memory import estimate_memory
 from moec.compiler.passes.estimate_step_time import Work, estimate_step_time
 from moec.compiler.passes.list_collectives import list_collectives
 from moec.compiler.passes.list_derivations import list_derivations
+from moec.compiler.passes.places import place
 from moec.compiler.passes.set_budget import set_budget
 from moec.compiler.passes.set_capacity import set_capacity
 from moec.compiler.passes.shard_activations import shard_activations
@@ -46,8 +47,11 @@ from moec.compiler.plan import (
 from moec.compiler.planner.candidates import open_choices
 from moec.compiler.planner.choose import choose
 from moec.compiler.planner.price import Weighed
+from moec.compiler.planner.scale import TRIED, Sized, doubts, scale_plan, scales, without_law
+from moec.compiler.planner.wall_clock import equal_wall_clock
 from moec.compiler.resolve import resolve
-from moec.compiler.typed import RunSpec, TypedSpec
+from moec.compiler.typed import MESH_AXES, Auto, RunSpec, TypedSpec
+from moec.spec.codes import budget as budget_codes
 from moec.spec.diagnostics import Diagnostic, has_errors, in_order
 from moec.spec.loader import LoadedFiles
 from moec.spec.reader import read
@@ -79,6 +83,42 @@ class Costs:
 
 def plan_run(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """The plan of one run, None where it has errors, and all that there is to say about it."""
+    return plan_scaled(run) if run.model.scale == "auto" else plan_sized(run)
+
+
+def plan_scaled(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    """The plan of the best size that can be planned, of the TRIED best by the budget's law. Errors: MOE6112."""
+    told: tuple[Diagnostic, ...] = check_model_shapes(run)
+    found, more = ((), ()) if has_errors(told) else scales(run, size_of)
+    told = (*told, *more)
+    if not found:
+        return None, in_order(told or lay_out(run)[1])
+    why = ""
+    for one in found[:TRIED]:
+        plan, more = plan_sized(without_law(one.run))
+        if plan is not None:
+            return replace(plan, scale=scale_plan(found, one)), in_order((*told, *doubts(one), *more))
+        why = why or next(diagnostic.message for diagnostic in more if diagnostic.severity == "error")
+    at, budget_at = place(run, "model.scale"), place(run, "budget.train_flops")
+    return None, in_order((*told, budget_codes.no_scale(at, min(TRIED, len(found)), why, budget_at)))
+
+
+def size_of(run: RunSpec) -> Sized | None:
+    """Weights and FLOPs as they are on any mesh, None where the shapes do not hold."""
+    axes: dict[str, int | Auto] = dict.fromkeys(MESH_AXES, 1)
+    mesh = replace(run.mesh, devices=1, topology=None, slices=1, axes=axes)
+    alone = replace(run, mesh=mesh, remat=replace(run.remat, policy="none"))
+    layout, _ = lay_out(alone)
+    if layout is None:
+        return None
+    kernels, _ = choose_kernels(alone, layout.mesh, layout.batch)
+    tensors = declare_tensors(alone, layout.stack)
+    parameters = count_parameters(tensors)
+    return Sized(tensors, parameters, count_flops(alone, layout.stack, layout.routing, kernels, parameters))
+
+
+def plan_sized(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    """The plan of a run whose model has its sizes."""
     run, choices, told = close_choices(run)
     if has_errors(told):
         return None, in_order(told)
@@ -93,9 +133,9 @@ def plan_run(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     plan = replace(plan, choices=choices)
     told = (
         *told,
-        *check_run(run, plan.budget),
-        *check_lints(run, plan.mesh, plan.batch, plan.routing),
-        *check_asserts(run, plan.derivations),
+        *check_run(plan.run, plan.budget),
+        *check_lints(plan.run, plan.mesh, plan.batch, plan.routing),
+        *check_asserts(plan.run, plan.derivations),
     )
     return (None if has_errors(told) else plan), in_order(told)
 
@@ -134,6 +174,10 @@ def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic,
     costs, told = cost(run, layout)
     if costs is None:
         return None, told
+    run, decision, reference_errors = equal_wall_clock(run, costs.step_time, plan_run)
+    told = (*told, *reference_errors)
+    if has_errors(reference_errors):
+        return None, told
     budget, budget_errors = set_budget(run, costs.tensors, costs.parameters, costs.flops, costs.step_time)
     told = (*told, *budget_errors)
     if budget is None:
@@ -154,6 +198,7 @@ def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic,
         step_time=costs.step_time,
         kernels=costs.kernels,
         derivations=(),
+        decisions=() if decision is None else (decision,),
     )
     return replace(plan, derivations=list_derivations(plan)), told
 

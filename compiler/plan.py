@@ -248,6 +248,45 @@ class ChoicesPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleChoice:
+    """One size of a model with `scale = auto`. `n_params` is the law's N; `loss` None where the law predicts none;
+    `flops_over_six_n` the counted FLOPs per token against 6 N."""
+
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_ff: int | None
+    expert_d_ff: int | None
+    n_params: int
+    tokens: int
+    loss: float | None
+    flops_over_six_n: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePlan:
+    """What `scale` was chosen from. `ties` of the `tried` sizes are within the law's error `rmse` of the chosen one;
+    `tied_params` is from the smallest to the largest of them. `best` has the chosen one first."""
+
+    law: str
+    tried: int
+    ties: int
+    tied_params: tuple[int, int]
+    rmse: float
+    best: tuple[ScaleChoice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A field at a dotted `path` that the compiler wrote itself, and why; resolved.moe has the value."""
+
+    path: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     run: RunSpec
     stack: StackPlan
@@ -265,3 +304,5 @@ class Plan:
     kernels: KernelPlan
     derivations: tuple[Derivation, ...]
     choices: ChoicesPlan | None = None
+    scale: ScalePlan | None = None
+    decisions: tuple[Decision, ...] = ()

@@ -7,7 +7,7 @@ budget go together (the passes).
 
 from __future__ import annotations
 
-from moec.compiler.resolve_run import Parts, resolve_run, resolve_study
+from moec.compiler.resolve_run import Parts, resolve_study
 from moec.compiler.scope import Place, Scope
 from moec.compiler.typed import RunSpec, StudySpec, TypedSpec
 from moec.spec.blocks import Spec, SpecBlock
@@ -46,7 +46,7 @@ def _resolve_block(scope: Scope, parts: Parts, block: SpecBlock) -> RunSpec | St
         return None
     match block.path:
         case "run":
-            return resolve_run(scope, parts, place)
+            return parts.run(scope, place)
         case "study":
             return resolve_study(scope, place)
         case _:

@@ -127,6 +127,8 @@ def _alternatives(place: Place, info: BlockInfo) -> Iterator[Diagnostic]:
         written = [name for name in group if place.written(name) or _inner_is_written(place, name)]
         if group and not written:
             yield codes.none_of(place.span, info.path, group, just_one)
+        if just_one and set(written) == set(info.may_pair):
+            continue
         for name in written[1:] if just_one else ():
             first = _name_span(place, written[0])
             yield codes.exclude_one_another(_name_span(place, name), info.path, (written[0], name), first)

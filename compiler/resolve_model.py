@@ -40,6 +40,7 @@ def resolve_model(scope: Scope, place: Place) -> ModelSpec | None:
         attention=_attention(attention),
         ffn=_ffn(ffn) if ffn else None,
         experts=_experts(experts) if experts else None,
+        scale=own.word("scale"),
     )
 
 

@@ -26,6 +26,7 @@ from moec.compiler.typed import (
     RunSpec,
     StudySpec,
 )
+from moec.spec.codes import budget as budget_codes
 from moec.spec.codes import names as codes
 from moec.spec.source import Span
 from moec.spec.values import BlockName, Quantity
@@ -39,6 +40,7 @@ class Parts:
     meshes: dict[tuple[str, ...], MeshSpec | None] = field(default_factory=dict)
     data: dict[tuple[str, ...], DataSpec | None] = field(default_factory=dict)
     budgets: dict[tuple[str, ...], BudgetSpec | None] = field(default_factory=dict)
+    runs: dict[tuple[str, ...], RunSpec | None] = field(default_factory=dict)
 
     def model(self, scope: Scope, place: Place) -> ModelSpec | None:
         if place.key not in self.models:
@@ -60,11 +62,17 @@ class Parts:
             self.budgets[place.key] = resolve_budget(scope, place)
         return self.budgets[place.key]
 
+    def run(self, scope: Scope, place: Place) -> RunSpec | None:
+        """The run at `place`, which other runs may be measured against."""
+        if place.key not in self.runs:
+            self.runs[place.key] = resolve_run(scope, self, place)
+        return self.runs[place.key]
+
 
 def resolve_run(scope: Scope, parts: Parts, place: Place) -> RunSpec | None:
     """The run with all that it names, None where something is wrong with any of it.
 
-    Errors: MOE2014, those of the blocks, and those of names in its asserts.
+    Errors: MOE2014, MOE6110, those of the blocks, and those of names in its asserts.
     """
     own = resolve_block(scope, place)
     inner = _inner(scope, place)
@@ -74,7 +82,10 @@ def resolve_run(scope: Scope, parts: Parts, place: Place) -> RunSpec | None:
     data = parts.dataset(scope, named["data"]) if named["data"] else None
     budget = parts.budget(scope, named["budget"]) if named["budget"] else None
     asserts = fold_asserts(scope, {"": place, **{name: where for name, where in named.items() if where}})
+    reference, has_reference = _reference(scope, parts, place)
     if not (own and inner and model and mesh and budget and asserts is not None) or (named["data"] and not data):
+        return None
+    if not has_reference:
         return None
     origins = _origins(place, named)
     return RunSpec(
@@ -95,7 +106,34 @@ def resolve_run(scope: Scope, parts: Parts, place: Place) -> RunSpec | None:
         asserts=asserts,
         origins={path: span for path, (span, _) in origins.items()},
         written=frozenset(path for path, (_, written) in origins.items() if written),
+        reference=reference,
     )
+
+
+def _reference(scope: Scope, parts: Parts, place: Place) -> tuple[RunSpec | None, bool]:
+    """The run that the budget is measured against, None where that is no other run; and whether it could be had.
+
+    Errors: MOE6110.
+    """
+    other = _measured_against(scope, place)
+    if other is None:
+        return None, True
+    if _measured_against(scope, other) is not None:
+        budget = _named(scope, place, "budget")
+        written = budget.written("equal_to") if budget else None
+        span = written.value.span if written else place.span
+        scope.diagnostics.append(budget_codes.reference_is_measured(span, other.root.name, other.span))
+        return None, False
+    run = parts.run(scope, other)
+    return run, run is not None
+
+
+def _measured_against(scope: Scope, place: Place) -> Place | None:
+    """The run that the budget of the run at `place` names in `equal_to`, None where that is none or the run itself."""
+    budget = _named(scope, place, "budget")
+    value = scope.value(budget, "equal_to") if budget else None
+    block = scope.spec.block(value.file, value.kind, value.name) if isinstance(value, BlockName) else None
+    return Place(block) if block and Place(block).key != place.key else None
 
 
 def resolve_study(scope: Scope, place: Place) -> StudySpec | None:

@@ -6,6 +6,7 @@ The way back from the typed spec to the language, for `expand` and for asserts. 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from fractions import Fraction
 
 from moec.compiler.typed import (
@@ -97,6 +98,7 @@ def _names(run: RunSpec) -> Mapping[str, Value]:
 def _model(model: ModelSpec) -> Mapping[str, Value]:
     norm, init, dtype = model.norm, model.init, model.dtype
     fields = {
+        "scale": Word(model.scale),
         "vocab_size": _value(model.vocab_size),
         "seq_len": _value(model.seq_len),
         "n_layers": _value(model.n_layers),
@@ -198,16 +200,25 @@ def _data(data: DataSpec) -> Mapping[str, Value]:
 
 def _budget(budget: BudgetSpec) -> Mapping[str, Value]:
     hours = None if budget.hours is None else Fraction(repr(budget.hours)) * HOUR_SECONDS
-    fields: Mapping[str, Value | None] = {
+    fields: dict[str, Value | None] = {
         "tokens": _quantity(budget.tokens),
         "steps": _quantity(budget.steps),
         "train_flops": None if budget.train_flops is None else Quantity(budget.train_flops, FLOPS),
         "hours": None if hours is None else Quantity(hours, SECONDS),
         "law": Word(budget.law) if budget.law else None,
         "count": Word(budget.count) if budget.count else None,
-        "tokens_per_param": None if budget.tokens_per_param is None else _value(budget.tokens_per_param),
+        "tokens_per_param": _real(budget.tokens_per_param),
+        "sparsity": _real(budget.sparsity),
+        "max_sparsity": _real(budget.max_sparsity),
+        "equal_to": BlockName("run", budget.equal_to, "") if budget.equal_to else None,
     }
+    own = asdict(budget.coefficients) if budget.coefficients else {}
+    fields |= {f"coefficients.{name}": _real(amount) for name, amount in own.items()}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _real(amount: float | None) -> Value | None:
+    return None if amount is None else _value(amount)
 
 
 def _quantity(amount: Exact | None) -> Value | None:

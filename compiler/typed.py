@@ -104,7 +104,8 @@ class ExpertsSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """`logits_softcap` None does not cap; `logits_z_loss` weighs mean(logsumexp(logits)^2) in the objective."""
+    """`logits_softcap` None does not cap; `logits_z_loss` weighs mean(logsumexp(logits)^2) in the objective. With
+    `scale` `auto` the sizes are proportions until the compiler has chosen; no plan has it."""
 
     name: str
     doc: str
@@ -121,6 +122,7 @@ class ModelSpec:
     attention: AttentionSpec
     ffn: FfnSpec | None
     experts: ExpertsSpec | None
+    scale: Literal["written", "auto"] = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,31 @@ class DataSpec:
     seed: int
 
 
+LawName = Literal["chinchilla", "hoffmann", "besiroglu", "joint_moe", "krajewski", "clark", "abnar", "frantar", "yun"]
+Counted = Literal["active", "total", "dense_equivalent", "total_non_embedding", "nonzero"]
+"""What a law may mean by the number of parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class YunCoefficients:
+    """The coefficients of `law = yun`, which are the user's own."""
+
+    a: float
+    alpha: float
+    b: float
+    beta: float
+    c: float
+    gamma: float
+    f: float
+    d: float
+    e_start: float
+    e_max: float
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetSpec:
-    """Exactly one of `tokens`, `steps`, `train_flops`, `hours`, `law` is not None."""
+    """Exactly one of `tokens`, `steps`, `train_flops`, `hours`, `law` is not None; or `train_flops` and `law`, for
+    a model whose scale is open. `equal_to` names the run that `count = step_time` is measured against."""
 
     name: str
     doc: str
@@ -164,9 +188,13 @@ class BudgetSpec:
     steps: int | None
     train_flops: int | None
     hours: float | None
-    law: Literal["chinchilla", "hoffmann", "besiroglu"] | None
-    count: Literal["active", "total", "dense_equivalent"] | None
+    law: LawName | None
+    count: Counted | Literal["step_time"] | None
     tokens_per_param: float | None
+    sparsity: float | None = None
+    max_sparsity: float | None = None
+    equal_to: str | None = None
+    coefficients: YunCoefficients | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +260,8 @@ class AssertSpec:
 class RunSpec:
     """One run, whole. `data` is None where the spec names none: it can be planned, compiled and proven, not trained.
 
-    `written` are the paths in `origins` of the fields that someone wrote; the others took their defaults.
+    `written` are the paths in `origins` of the fields that someone wrote; the others took their defaults. `reference`
+    is the run that `budget.equal_to` names, None where it names none or this one.
     """
 
     name: str
@@ -252,6 +281,7 @@ class RunSpec:
     asserts: tuple[AssertSpec, ...]
     origins: Mapping[str, Span]
     written: frozenset[str] = frozenset()
+    reference: RunSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

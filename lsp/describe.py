@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moec.compiler.formulas.laws import LAWS
+from moec.compiler.laws.registry import LAWS
 from moec.compiler.units import count, flops, rate, size
 from moec.spec.fields.info import BlockInfo, FieldInfo, When
 from moec.spec.fields.types import BlockType, HardwareType, ListType, NumberType, range_rule, type_name
@@ -49,9 +49,7 @@ def describe_word(info: FieldInfo, word: str) -> str:
         return describe_hardware(word)
     if info.name == "law" and word in LAWS:
         law = LAWS[word]
-        low, high = law.fitted_params
-        fitted = f"fitted on {count(low)} to {count(high)} parameters"
-        return f"**law `{word}`**\n\n- tokens = `{law.formula}`\n- {fitted}\n- {law.source}"
+        return f"**law `{word}`**\n\n- `{law.form}`\n- N: {law.n_means}\n- fitted on {law.fitted.routing}\n- {law.source}"
     sentences = [part for part in info.doc.split(". ") if f"`{word}`" in part]
     told = f"{'. '.join(sentences).removesuffix('.')}." if sentences else info.doc
     return f"**`{info.name} = {word}`**\n\n{told}"

@@ -128,7 +128,10 @@ def _block(info: BlockInfo) -> Schema:
         "additionalProperties": False,
         "properties": properties,
     }
-    rules = [*(_exclusion(pair) for pair in combinations(info.exactly_one, 2)), *_conditions(info)]
+    rules = [
+        *(_exclusion(pair) for pair in combinations(info.exactly_one, 2) if set(pair) != set(info.may_pair)),
+        *_conditions(info),
+    ]
     return {**schema, "allOf": rules} if rules else schema
 
 

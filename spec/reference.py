@@ -103,7 +103,8 @@ def _block(info: BlockInfo) -> str:
     level = "##" if info.path in KINDS else "###"
     lines = [f"{level} `{info.path}`", "", info.doc, ""]
     if info.exactly_one:
-        lines += [f"Exactly one of {_code(info.exactly_one)} is written.", ""]
+        pair = f", or {_code(info.may_pair, ' and ')} together" if info.may_pair else ""
+        lines += [f"Exactly one of {_code(info.exactly_one)} is written{pair}.", ""]
     if info.at_least_one:
         lines += [f"At least one of {_code(info.at_least_one)} is written.", ""]
     if info.blocks:

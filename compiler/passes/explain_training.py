@@ -6,15 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from moec.compiler.formulas.laws import LAWS
+from moec.compiler.passes.ask_law import ask_law, counted, counted_params, tokens_per_param
 from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
-from moec.compiler.passes.set_budget import (
-    DECAY_SHARE,
-    SECONDS_PER_HOUR,
-    WARMUP_SHARE,
-    counted_params,
-    tokens_per_param,
-)
+from moec.compiler.passes.set_budget import DECAY_SHARE, SECONDS_PER_HOUR, WARMUP_SHARE
 from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import Derivation, Number, Plan
 
@@ -127,8 +121,7 @@ def explain_budget(plan: Plan) -> Iterator[Derivation]:
     yield Derivation("tokens", budget.tokens, "tokens", "steps * batch_tokens", both, "those of the whole steps", at)
     n_params = counted_params(plan.run.budget, plan.tensors, plan.parameters)
     ratio: Mapping[str, Number] = {"tokens": budget.tokens, "n_params": n_params}
-    counted = plan.run.budget.count or "active"
-    note = f"n_params counts {counted} parameters"
+    note = f"n_params counts {counted(plan.run.budget)} parameters"
     yield Derivation(
         "tokens_per_param", budget.tokens_per_param, "tokens", "tokens / n_params", ratio, note, "budget.count"
     )
@@ -154,13 +147,14 @@ def budget_rule(plan: Plan) -> tuple[str, Mapping[str, Number], str, str]:
         seconds = {"hours": spec.hours, "seconds_per_hour": SECONDS_PER_HOUR, "step_seconds": plan.step_time.seconds}
         formula = "hours * seconds_per_hour / step_seconds * batch_tokens"
         return formula, seconds, "by the estimated step time, which is not calibrated", "budget.hours"
-    assert spec.law is not None
-    law = LAWS[spec.law]
-    n_params: Mapping[str, Number] = {"n_params": counted_params(spec, plan.tensors, plan.parameters)}
-    if law.fit is None:
-        return law.formula, {**n_params, "tokens_per_param": tokens_per_param(spec)}, law.source, "budget.law"
-    fit = {"a": law.fit.a, "b": law.fit.b, "alpha": law.fit.alpha, "beta": law.fit.beta}
-    return law.formula, {**n_params, **fit}, law.source, "budget.law"
+    answer, _ = ask_law(plan.run, plan.tensors, plan.parameters)
+    assert answer is not None, "a plan has an answer wherever it has a law"
+    n_params: Mapping[str, Number] = {"n_params": answer.routed.n_params}
+    if answer.surface is None:
+        ratio = {**n_params, "tokens_per_param": tokens_per_param(spec)}
+        return "tokens_per_param * n_params", ratio, answer.law.source, "budget.law"
+    formula, fit = answer.surface.formula()
+    return formula, {**n_params, **fit}, answer.law.source, "budget.law"
 
 
 def explain_schedule(plan: Plan) -> Iterator[Derivation]:

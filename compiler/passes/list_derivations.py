@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moec.compiler.passes.explain_cost import explain_memory, explain_time
+from moec.compiler.passes.explain_law import explain_effective_size, explain_loss
 from moec.compiler.passes.explain_model import explain_flops, explain_parameters
 from moec.compiler.passes.explain_training import (
     explain_batch,
@@ -17,6 +18,7 @@ from moec.compiler.plan import Derivation, Plan
 
 EXPLANATIONS = (
     explain_parameters,
+    explain_effective_size,
     explain_flops,
     explain_mesh,
     explain_batch,
@@ -24,6 +26,7 @@ EXPLANATIONS = (
     explain_routing,
     explain_losses,
     explain_budget,
+    explain_loss,
     explain_schedule,
     explain_memory,
     explain_time,

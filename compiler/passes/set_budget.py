@@ -10,13 +10,13 @@ from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from moec.compiler.formulas.laws import CHINCHILLA_TOKENS_PER_PARAM, FITTED_PARAMS, LAWS, law_tokens
-from moec.compiler.formulas.parameters import count_weights
+from moec.compiler.laws.chinchilla import FITTED, TOKENS_PER_PARAM
+from moec.compiler.passes.ask_law import LawAnswer, ask_law, check_fitted, counted, counted_params
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BudgetPlan, FlopCounts, ParameterCounts, StepTimePlan, TensorPlan
 from moec.compiler.typed import BudgetSpec, RunSpec
 from moec.spec.codes import budget as codes
-from moec.spec.diagnostics import Diagnostic
+from moec.spec.diagnostics import Diagnostic, has_errors
 
 SECONDS_PER_HOUR: Final = 3600
 WARMUP_SHARE: Final = Fraction(1, 100)
@@ -36,38 +36,22 @@ def set_budget(
     flops: FlopCounts,
     step_time: StepTimePlan,
 ) -> tuple[BudgetPlan | None, tuple[Diagnostic, ...]]:
-    """The length of training. Errors: MOE6101 to MOE6103. Warnings: MOE6201, MOE6202."""
-    n_params = counted_params(run.budget, tensors, parameters)
-    told = check_law(run, n_params)
-    if any(diagnostic.severity == "error" for diagnostic in told):
+    """The length of training. Errors: MOE6101 to MOE6104. Warnings: MOE6201, MOE6202."""
+    answer, told = ask_law(run, tensors, parameters)
+    if has_errors(told):
         return None, told
-    batch_tokens = run.batch.tokens
-    steps = max(1, ceil(wanted_tokens(run, n_params, flops, step_time) / batch_tokens))
+    n_params, batch_tokens = counted_params(run.budget, tensors, parameters), run.batch.tokens
+    steps = max(1, ceil(wanted_tokens(run, answer, flops, step_time) / batch_tokens))
     tokens = steps * batch_tokens
     warmup, decay = warmup_steps(run, steps), decay_steps(run, steps)
+    told = (*told, *(check_fitted(run, answer, tokens) if answer else ()))
     told = (*told, *check_schedule(run, steps, warmup, decay), *check_ratio(run, tokens, n_params))
-    if any(diagnostic.severity == "error" for diagnostic in told):
+    if has_errors(told):
         return None, told
     return BudgetPlan(tokens, steps, tokens / n_params, flops.train_per_token * tokens, warmup, decay), told
 
 
-def counted_params(budget: BudgetSpec, tensors: tuple[TensorPlan, ...], parameters: ParameterCounts) -> int:
-    """The N of the law: active unless the budget says otherwise. `dense_equivalent` has one expert in each expert
-    layer's place.
-
-    Source: Clark et al., arXiv 2202.01169 (the base model of a routed one).
-    """
-    if budget.count == "total":
-        return parameters.total
-    if budget.count != "dense_equivalent":
-        return parameters.active
-    dense = sum(
-        count_weights(tensor) for tensor in tensors if tensor.role not in ("experts", "router", "shared_experts")
-    )
-    return dense + sum(count_weights(tensor) // tensor.shape[0] for tensor in tensors if tensor.role == "experts")
-
-
-def wanted_tokens(run: RunSpec, n_params: int, flops: FlopCounts, step_time: StepTimePlan) -> Fraction:
+def wanted_tokens(run: RunSpec, answer: LawAnswer | None, flops: FlopCounts, step_time: StepTimePlan) -> Fraction:
     """Tokens before they are rounded to whole steps."""
     budget = run.budget
     if budget.tokens is not None:
@@ -78,28 +62,8 @@ def wanted_tokens(run: RunSpec, n_params: int, flops: FlopCounts, step_time: Ste
         return budget.train_flops / Fraction(flops.train_per_token)
     if budget.hours is not None:
         return Fraction(budget.hours) * SECONDS_PER_HOUR / Fraction(step_time.seconds) * run.batch.tokens
-    assert budget.law is not None, "resolve gives every budget exactly one quantity"
-    return Fraction(law_tokens(LAWS[budget.law], n_params, tokens_per_param(budget)))
-
-
-def tokens_per_param(budget: BudgetSpec) -> float:
-    """The ratio that the budget asks for, Chinchilla's where it writes none."""
-    return CHINCHILLA_TOKENS_PER_PARAM if budget.tokens_per_param is None else budget.tokens_per_param
-
-
-def check_law(run: RunSpec, n_params: int) -> tuple[Diagnostic, ...]:
-    """A field that the law does not read, and a model outside the range that it was fitted on."""
-    budget = run.budget
-    if budget.law is None:
-        return ()
-    law = LAWS[budget.law]
-    at = place(run, "budget.law")
-    if law.fit is not None and budget.tokens_per_param is not None:
-        return (codes.law_fixes_the_ratio(place(run, "budget.tokens_per_param"), law.name, at),)
-    low, high = law.fitted_params
-    if low <= n_params <= high:
-        return ()
-    return (codes.outside_fitted_range(at, law.name, n_params, low, high),)
+    assert answer is not None, "resolve gives every budget exactly one quantity"
+    return Fraction(answer.tokens)
 
 
 def warmup_steps(run: RunSpec, steps: int) -> int:
@@ -144,10 +108,10 @@ def budget_path(budget: BudgetSpec) -> str:
 
 def check_ratio(run: RunSpec, tokens: int, n_params: int) -> tuple[Diagnostic, ...]:
     """A warning where tokens per parameter are far from compute-optimal, for models of a size that this is known of."""
-    ratio, (low, high) = tokens / n_params, FITTED_PARAMS
-    near = CHINCHILLA_TOKENS_PER_PARAM / FAR_FACTOR <= ratio <= CHINCHILLA_TOKENS_PER_PARAM * FAR_FACTOR
+    ratio, (low, high) = tokens / n_params, FITTED.n_params
+    near = TOKENS_PER_PARAM / FAR_FACTOR <= ratio <= TOKENS_PER_PARAM * FAR_FACTOR
     if near or not low <= n_params <= high:
         return ()
-    counted = (run.budget.count or "active").replace("_", "-")
     at = place(run, budget_path(run.budget))
-    return (codes.ratio_far_from_law(at, tokens, n_params, CHINCHILLA_TOKENS_PER_PARAM, counted),)
+    name = counted(run.budget).replace("_", "-")
+    return (codes.ratio_far_from_law(at, tokens, n_params, TOKENS_PER_PARAM, name),)

@@ -22,6 +22,7 @@ from moec.compiler.plan import (
     ParameterCounts,
     Plan,
     RoutingPlan,
+    ScalePlan,
     StepTimePlan,
     TensorPlan,
 )
@@ -54,6 +55,8 @@ def plan_object(plan: Plan, places: Places = NOWHERE) -> dict[str, Json]:
         "routing": None if routing is None else _routing(routing),
         "mesh": _mesh(plan),
         "choices": _choices(plan.choices),
+        "scale": _scale(plan.scale),
+        "decisions": [{"field": row.path, "value": row.value, "why": row.why} for row in plan.decisions],
         "layers": _layers(plan),
         "kernels": {"attention": plan.kernels.attention, "cross_entropy_chunk": plan.kernels.cross_entropy_chunk},
         "memory": _memory(plan.memory),
@@ -156,6 +159,34 @@ def _choices(choices: ChoicesPlan | None) -> Json:
                 "reason": choice.reason,
             }
             for choice in choices.best
+        ],
+    }
+
+
+def _scale(scale: ScalePlan | None) -> Json:
+    """What the size was chosen from; None where it was written."""
+    if scale is None:
+        return None
+    return {
+        "law": scale.law,
+        "tried": scale.tried,
+        "ties": scale.ties,
+        "tied_params": list(scale.tied_params),
+        "rmse": scale.rmse,
+        "best": [
+            {
+                "d_model": choice.d_model,
+                "n_layers": choice.n_layers,
+                "n_heads": choice.n_heads,
+                "d_ff": choice.d_ff,
+                "expert_d_ff": choice.expert_d_ff,
+                "n_params": choice.n_params,
+                "tokens": choice.tokens,
+                "loss": choice.loss,
+                "flops_over_six_n": choice.flops_over_six_n,
+                "reason": choice.reason,
+            }
+            for choice in scale.best
         ],
     }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from moec.compiler.places import Places
-from moec.compiler.plan import Choice, CollectivePlan, Plan
+from moec.compiler.plan import CollectivePlan, Plan
 from moec.compiler.report.document import Column, Paragraph, Section, Table
 from moec.compiler.report.facts import facts
 from moec.compiler.typed import MESH_AXES
-from moec.compiler.units import duration, plural, size
+from moec.compiler.units import plural, size
 
-_CARRIES: Final = {
+CARRIES: Final = {
     "data": "sequences; weights are copies",
     "fsdp": "sequences; weights and optimizer state cut along d_model",
     "expert": "sequences before dispatch, experts after it",
@@ -27,7 +27,7 @@ def mesh_section(plan: Plan, places: Places) -> Section:
     slices = f", {plural(spec.slices, 'slice')}" if spec.slices > 1 else ""
     text = f"{plural(plan.mesh.devices, 'device')} of {spec.hardware.title}{topology}{slices}."
     columns = (Column("axis"), Column("size", "right"), Column("carries"), Column("weights cut by it", "right"))
-    rows = tuple((axis, f"{plan.mesh.axes[axis]:,}", _CARRIES[axis], str(_cut_by(plan, axis))) for axis in MESH_AXES)
+    rows = tuple((axis, f"{plan.mesh.axes[axis]:,}", CARRIES[axis], str(_cut_by(plan, axis))) for axis in MESH_AXES)
     derived = facts(plan, places, "mesh.devices", *_chosen_axes(plan))
     return Section("Mesh", (Paragraph(text), Table(columns, rows), *derived))
 
@@ -59,61 +59,3 @@ def _collective(rows: list[CollectivePlan]) -> tuple[str, ...]:
     others = f" and {plural(len(rows) - 1, 'other')}" if len(rows) > 1 else ""
     sent = sum(row.count * row.bytes for row in rows)
     return first.op, first.axis, f"{sum(row.count for row in rows):,}", size(sent), f"{first.what}{others}"
-
-
-def choices_section(plan: Plan) -> Section:
-    """What the compiler chose and why."""
-    run, routing = plan.run, plan.routing
-    attention = "asked for" if run.model.attention.kernel != "auto" else f"auto on {run.mesh.hardware.platform}"
-    rows = [
-        ("layers", "scan" if plan.stack.scan else "unrolled", plan.stack.reason),
-        ("attention kernel", plan.kernels.attention, attention),
-        ("loss chunk", f"{plan.kernels.cross_entropy_chunk:,} tokens", "head and loss are made for so many at once"),
-    ]
-    if plan.mesh.chosen:
-        rows.insert(0, ("mesh", "auto axis", plan.mesh.chosen))
-    if routing is not None:
-        rows.append(("experts", f"{routing.dispatch}, {routing.grouped_matmul}", routing.reason))
-    if run.batch.micro == "auto":
-        rows.append(
-            (
-                "micro-batch",
-                f"{plan.batch.micro_batches}",
-                "auto: the whole batch at once, since the memory of this hardware is not known",
-            )
-        )
-    chosen = Table((Column("what"), Column("choice"), Column("why")), tuple(rows))
-    return Section("What was chosen", (chosen, *_ranking(plan)))
-
-
-def _ranking(plan: Plan) -> tuple[Paragraph | Table, ...]:
-    """The planner's best candidates, the chosen one first."""
-    choices = plan.choices
-    if choices is None:
-        return ()
-    asked = ", ".join(f"`{path}`" for path in choices.asked)
-    text = (
-        f"Chosen for {asked}: {plural(choices.layouts, 'layout')} tried, {choices.legal:,} legal, {choices.holding:,} "
-        "hold the weights; ranked by predicted step time, ties by fewer axes, among what fits into 90 % of the memory."
-    )
-    columns = (
-        Column("layout"),
-        Column("micro-batch", "right"),
-        Column("remat"),
-        Column("step", "right"),
-        Column("memory", "right"),
-        Column("why"),
-    )
-    return Paragraph(text), Table(columns, tuple(_candidate(choice) for choice in choices.best))
-
-
-def _candidate(choice: Choice) -> tuple[str, ...]:
-    layout = " ".join(f"{axis}={length}" for axis, length in choice.axes.items() if length > 1) or "one device"
-    return (
-        layout,
-        f"{choice.micro_tokens:,}",
-        choice.remat,
-        duration(choice.seconds),
-        size(choice.bytes_per_device),
-        choice.reason,
-    )

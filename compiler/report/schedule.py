@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from moec.compiler.passes.ask_law import counted
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.report.document import Paragraph, Section
@@ -16,7 +17,7 @@ _BATCH_FACTS = (
     "tokens_per_device",
     "cross_entropy_chunk",
 )
-_BUDGET_FACTS = ("steps", "tokens", "tokens_per_param", "train_flops", "warmup_steps", "decay_steps")
+_BUDGET_FACTS = ("steps", "tokens", "tokens_per_param", "train_flops", "law.loss", "warmup_steps", "decay_steps")
 
 
 def batch_section(plan: Plan, places: Places) -> Section:
@@ -37,13 +38,13 @@ def budget_section(plan: Plan, places: Places) -> Section:
         f"{budget.tokens:,} tokens ({count(budget.tokens)}) in {plural(budget.steps, 'step')}, "
         f"{exact(budget.tokens_per_param)} per parameter{_counted(plan)}; {flops(budget.train_flops)} of training."
     )
-    law = (Paragraph(f"Set by the law `{spec.law}`, counting {spec.count} parameters."),) if spec.law else ()
+    law = (Paragraph(f"Set by the law `{spec.law}`, counting {counted(spec)} parameters."),) if spec.law else ()
     optimizer = Paragraph(_learning_rate(plan))
     return Section("Budget", (Paragraph(text), *law, optimizer, *facts(plan, places, *_BUDGET_FACTS)))
 
 
 def _counted(plan: Plan) -> str:
-    return f" ({plan.run.budget.count or 'active'})" if plan.run.model.experts else ""
+    return f" ({counted(plan.run.budget)})" if plan.run.model.experts else ""
 
 
 def _learning_rate(plan: Plan) -> str:

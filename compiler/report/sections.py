@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
+from moec.compiler.report.choices import choices_section
 from moec.compiler.report.document import Facts, Report, Section
 from moec.compiler.report.experts import experts_section
 from moec.compiler.report.facts import fact
-from moec.compiler.report.mesh import choices_section, collectives_section, mesh_section
+from moec.compiler.report.mesh import collectives_section, mesh_section
 from moec.compiler.report.model import flops_section, model_section
 from moec.compiler.report.resources import memory_section, step_time_section
 from moec.compiler.report.schedule import batch_section, budget_section

@@ -26,7 +26,6 @@ CODES: Final = (
     CodeInfo("MOE2113", "error", "an operator does not take such a value"),
     CodeInfo("MOE2114", "error", "a list stands inside a list"),
     CodeInfo("MOE2115", "error", "a list has the wrong length"),
-    CodeInfo("MOE2116", "error", "`count = step_time` needs a measured step time"),
     CodeInfo("MOE2117", "error", "the hardware is unknown"),
     CodeInfo("MOE2118", "error", "`devices` and `topology` disagree"),
     CodeInfo("MOE2119", "error", "a hardware file cannot be used"),
@@ -135,16 +134,6 @@ def nested_list(span: Span) -> Diagnostic:
 def wrong_length(span: Span, field: str, wanted: str, found: int, other: Label | None = None) -> Diagnostic:
     others = (other,) if other else ()
     return Diagnostic("MOE2115", "error", f"`{field}` takes {wanted}, here are {found}", span, others=others)
-
-
-def step_time_count(span: Span) -> Diagnostic:
-    return Diagnostic(
-        "MOE2116",
-        "error",
-        "`count = step_time` needs a step time measured on the target, and there is none",
-        span,
-        helps=("use `dense_equivalent`, the dense model of equal FLOPs, or `active` or `total`",),
-    )
 
 
 def unknown_hardware(span: Span, name: str, known: tuple[str, ...]) -> Diagnostic:

@@ -48,7 +48,7 @@ class FieldInfo:
 class BlockInfo:
     """One kind of block. `path` is dotted: `model.attention`. Of `exactly_one` just one must be written, of
     `at_least_one` one or more; writing one in a block that extends another drops those of the others that it
-    inherits.
+    inherits. The two of `may_pair` may stand together all the same, where one block writes both.
     """
 
     path: str
@@ -59,6 +59,7 @@ class BlockInfo:
     optional_as_a_whole: bool = False
     exactly_one: tuple[str, ...] = ()
     at_least_one: tuple[str, ...] = ()
+    may_pair: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -406,6 +406,14 @@ MODEL: Final = BlockInfo(
     "both.",
     (
         FieldInfo(
+            "scale",
+            ChoiceType(("written", "auto")),
+            "`auto` takes the widths, depth and heads that are written as proportions, and chooses how large the model "
+            "is: the size that `budget.law` gives for `budget.train_flops`, from shapes that the chip likes.",
+            "auto",
+            default="written",
+        ),
+        FieldInfo(
             "vocab_size",
             count(2),
             "Rows of the embedding table. It must not be smaller than the tokenizer's vocabulary: 256 for `bytes`.",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from moec.cli.explain import explanation
-from moec.compiler.formulas.laws import LAWS
+from moec.compiler.laws.law import Law
+from moec.compiler.laws.registry import LAWS
 from moec.spec.codes.registry import CODES
 from moec.spec.fields.table import all_blocks, all_fields
 
@@ -46,7 +47,16 @@ def test_a_name_that_several_blocks_have_is_explained_for_each() -> None:
 def test_law_explains_the_field_and_every_law() -> None:
     text = explanation("law")
     assert "budget.law" in text
-    assert all(f"law = {name}" in text and law.source in text for name, law in LAWS.items())
+    flat = " ".join(text.split())
+    assert all(f"law = {name}: {law.title}" in flat and law.source in flat for name, law in LAWS.items())
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=lambda law: law.name)
+def test_a_law_tells_its_form_its_numbers_and_where_it_holds(law: Law) -> None:
+    flat = " ".join(explanation(law.name).split())
+    for part in (law.form, law.n_means, law.flop_rule, law.fitted.routing, law.reading, law.source, *law.notes):
+        assert part in flat
+    assert all(f"{name} {value:.7g}" in flat for name, value in law.coefficients.items())
 
 
 def test_one_law_can_be_asked_for() -> None:

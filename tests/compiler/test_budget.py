@@ -6,8 +6,8 @@ from math import ceil
 import pytest
 from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE, budget
 
-from moec.compiler.formulas.laws import LAWS, fitted_tokens, law_tokens
-from moec.compiler.passes.set_budget import counted_params
+from moec.compiler.laws import besiroglu, hoffmann
+from moec.compiler.passes.ask_law import counted_params
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import BudgetPlan
 from moec.compiler.typed import RunSpec
@@ -84,30 +84,18 @@ def test_the_dense_equivalent_of_a_sparse_model_is_its_backbone_with_one_expert(
 
 def test_besiroglu_agrees_with_twenty_tokens_per_parameter_near_chinchilla():
     # arXiv 2404.10102, section 4: the refit agrees with the ratio of 20 that Hoffmann et al. trained Chinchilla at.
-    assert 15 < fitted_tokens(LAWS["besiroglu"].fit, 70e9) / 70e9 < 30
+    assert 15 < besiroglu.FIT.optimal_tokens(70e9) / 70e9 < 30
 
 
 def test_hoffmann_approach_three_asks_for_far_more_at_that_size():
-    assert fitted_tokens(LAWS["hoffmann"].fit, 70e9) / 70e9 > 60
+    assert hoffmann.FIT.optimal_tokens(70e9) / 70e9 > 60
 
 
-@pytest.mark.parametrize("name", ["hoffmann", "besiroglu"])
-def test_the_fitted_optimum_is_a_minimum_at_equal_compute(name):
-    fit, n_params = LAWS[name].fit, 1e9
-    best = fitted_tokens(fit, n_params)
-
-    def loss(scale: float) -> float:
-        params, tokens = n_params * scale, best / scale
-        return fit.a / params**fit.alpha + fit.b / tokens**fit.beta
-
-    assert loss(1.0) < min(loss(0.9), loss(1.1))
-
-
-def test_every_law_says_its_range_and_source():
-    for law in LAWS.values():
-        assert "arXiv" in law.source
-        assert law.fitted_params[0] < law.fitted_params[1]
-    assert law_tokens(LAWS["chinchilla"], 1e9, 20) == 20e9
+@pytest.mark.parametrize("fit", [hoffmann.FIT, besiroglu.FIT])
+def test_the_fitted_optimum_is_a_minimum_at_equal_compute(fit):
+    best = fit.optimal_tokens(1e9)
+    losses = [fit.loss(1e9 * scale, best / scale) for scale in (0.9, 1.0, 1.1)]
+    assert min(losses) == losses[1]
 
 
 def test_a_fitted_law_takes_no_ratio():

@@ -67,7 +67,7 @@ def leaves(path: str, value: object) -> list[str]:
         return [path]
     found: list[str] = []
     for field in fields(value):
-        if field.name in ("span", "origins", "written"):
+        if field.name in ("span", "origins", "written", "reference"):
             continue
         inner = f"{path}.{field.name}" if path else field.name
         if not path and field.name not in ("model", "mesh", "data", "budget"):

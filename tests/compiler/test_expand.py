@@ -137,6 +137,9 @@ def test_every_field_of_the_table_has_its_value_in_a_run() -> None:
     (run,) = resolve_text(SPEC.format(source=SOURCES[0], **given_by)).runs
     values = {path_in_table(path) for path in run_values(run)}
     alternatives = {"budget.tokens", "budget.steps", "budget.train_flops", "budget.hours"}
+    # These stand beside one law or count each; see test_what_only_some_laws_take_comes_back.
+    alternatives |= {"budget.equal_to", "budget.sparsity", "budget.max_sparsity"}
+    alternatives |= {path for path, _ in all_fields() if path.startswith("budget.coefficients.")}
     of_runs = {path for path, _ in all_fields() if not path.startswith("study.")}
     assert values | alternatives == of_runs
 
@@ -151,3 +154,35 @@ def test_origins_name_file_and_line_or_the_default() -> None:
     (eps,) = [line for line in lines if line.strip().startswith("eps") and "1e-5" in line]
     assert d_model.split() == ["d_model", "=", "64", "#", "main.moe:5"]
     assert eps.split() == ["eps", "=", "1e-5", "#", "default"]
+
+
+YUN = "a = 500, alpha = 0.35, b = 1, beta = 0.5, c = 400, gamma = 0.28, f = 1.5, d = -0.001, e_start = 2, e_max = 300"
+
+
+@pytest.mark.parametrize(
+    ("budget", "fields"),
+    [
+        ("law = frantar, count = nonzero, sparsity = 0.5", {"sparsity"}),
+        ("law = abnar, count = total, max_sparsity = 0.9", {"max_sparsity"}),
+        (f"law = yun, count = dense_equivalent, coefficients {{ {YUN} }}", {"coefficients.d", "coefficients.e_max"}),
+        ("law = chinchilla, count = step_time, equal_to = only", {"equal_to"}),
+        ("train_flops = 1e18, law = joint_moe, count = active", {"train_flops", "law", "count"}),
+    ],
+)
+def test_what_only_some_laws_take_comes_back(budget: str, fields: set[str]) -> None:
+    text = SPEC.format(model="", mesh=MESHES[0], source=SOURCES[0], budget=budget, run="")
+    (run,) = resolve_text(text).runs
+    assert {f"budget.{name}" for name in fields} <= set(run_values(run))
+    comes_back(run)
+
+
+def test_a_run_that_is_measured_against_another_brings_that_along() -> None:
+    budget = "law = chinchilla, count = step_time, equal_to = twin"
+    text = SPEC.format(model="", mesh=MESHES[0], source=SOURCES[0], budget=budget, run="")
+    twin = "budget own { tokens = 5M }\nrun twin { model = small, mesh = here, budget = own, batch { tokens = 4Ki } }\n"
+    first, _ = resolve_text(text + twin).runs
+    again_twin, again = resolve_text(expand_run(first)).runs
+    assert again.reference is not None
+    assert without_places(again_twin) == without_places(again.reference)
+    assert again_twin.budget.tokens == 5_000_000
+    assert expand_run(again) == expand_run(first)

@@ -28,7 +28,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
 from moec.runtime.tables import embed
 
-# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:50)
+# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:51)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=1, expert=1, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -36,7 +36,7 @@ RESIDUAL = P(("data", "fsdp", "expert"), "seq", "model")  # [B/(data, fsdp, expe
 
 
 class Attention(nnx.Module):
-    """Causal attention: 4 query heads and 2 key-value heads of width 32, rotary positions (resolved.moe:12)."""
+    """Causal attention: 4 query heads and 2 key-value heads of width 32, rotary positions (resolved.moe:13)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_q = init.normal((128, 4, 32), P("fsdp", "model", None), std=0.0883883)  # [D/fsdp, N/model, H]
@@ -53,7 +53,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 344 (resolved.moe:23)."""
+    """SwiGLU feed-forward layer of width 344 (resolved.moe:24)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((128, 344), P("fsdp", "model"), std=0.0883883)  # [D/fsdp, F/model]
@@ -68,7 +68,7 @@ class Ffn(nnx.Module):
 
 
 class DenseBlock(nnx.Module):
-    """Layers 1 to 4: attention and feed-forward, each normalised before (resolved.moe:7)."""
+    """Layers 1 to 4: attention and feed-forward, each normalised before (resolved.moe:8)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((128,), P(None))  # [D]
@@ -106,7 +106,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; every activation is kept for the backward pass (resolved.moe:97)
+        # Computes in float32; every activation is kept for the backward pass (resolved.moe:98)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="none")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -128,23 +128,23 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:92)."""
+    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:93)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:84)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:85)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
     )
 
 
-# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:71)
-# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:81)
+# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:72)
+# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:82)
 PROGRAM = Program(
     name="baseline",
-    identity="sha256:07bae4095143eedb7759a23d8e683e7aa2927c6d731b0b812d9fb88a70d4253d",
+    identity="sha256:5bf6bfeff3f97bfca36b632146879fd454ba7a76e4122cba2aa5e18cf253f143",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -29,7 +29,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
 from moec.runtime.tables import embed
 
-# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:73)
+# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:74)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=1, expert=1, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -37,7 +37,7 @@ RESIDUAL = P(("data", "fsdp", "expert"), "seq", "model")  # [B/(data, fsdp, expe
 
 
 class Attention(nnx.Module):
-    """Causal attention: 4 query heads and 2 key-value heads of width 32, rotary positions (resolved.moe:12)."""
+    """Causal attention: 4 query heads and 2 key-value heads of width 32, rotary positions (resolved.moe:13)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_q = init.normal((128, 4, 32), P("fsdp", "model", None), std=0.0883883)  # [D/fsdp, N/model, H]
@@ -54,7 +54,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 344 (resolved.moe:23)."""
+    """SwiGLU feed-forward layer of width 344 (resolved.moe:24)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((128, 344), P("fsdp", "model"), std=0.0883883)  # [D/fsdp, F/model]
@@ -70,7 +70,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """8 SwiGLU experts of width 344; each token goes to 2 of them, weighted by the softmax of all 8 logits, made to
-    sum to 1 (resolved.moe:29).
+    sum to 1 (resolved.moe:30).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -87,7 +87,7 @@ class Experts(nnx.Module):
             x_BSD, self.w_router, batch, top_k=2, score="softmax", order="score_then_topk", renormalize=True
         )
         # capacity: ceil(top_k * group_size * capacity_factor / n_experts) = ceil(2 * 256 * 1.25 / 8) is 80 slots per
-        # expert and group, 2.5 per token (resolved.moe:44)
+        # expert and group, 2.5 per token (resolved.moe:45)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -104,7 +104,7 @@ class Experts(nnx.Module):
 
 
 class DenseBlock(nnx.Module):
-    """Layers 1 and 3: attention and feed-forward, each normalised before (resolved.moe:7)."""
+    """Layers 1 and 3: attention and feed-forward, each normalised before (resolved.moe:8)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((128,), P(None))  # [D]
@@ -122,7 +122,7 @@ class DenseBlock(nnx.Module):
 
 
 class MoeBlock(nnx.Module):
-    """Layers 2 and 4: attention and experts, each normalised before (resolved.moe:36)."""
+    """Layers 2 and 4: attention and experts, each normalised before (resolved.moe:37)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((128,), P(None))  # [D]
@@ -161,7 +161,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; every activation is kept for the backward pass (resolved.moe:120)
+        # Computes in float32; every activation is kept for the backward pass (resolved.moe:121)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="none")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -172,7 +172,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.01 x balance loss + 0.001 x router z-loss; the last 2 are means over 2 MoE layers
-    (resolved.moe:46).
+    (resolved.moe:47).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch)
@@ -187,23 +187,23 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:115)."""
+    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:116)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:107)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:108)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
     )
 
 
-# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:94)
-# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:104)
+# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:95)
+# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:105)
 PROGRAM = Program(
     name="with_moe",
-    identity="sha256:500b93cb8acb820b9b677c3ac2c981e4607edecc03a3f2c82882f06996db70f8",
+    identity="sha256:9a0ef2afdc550a4cbc9bb06db1cac40e58978af8f62f69223734f385c1ffb481",
     mesh=MESH,
     model=Model,
     objective=objective,

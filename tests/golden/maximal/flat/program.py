@@ -28,7 +28,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
 from moec.runtime.tables import embed
 
-# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:73)
+# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:74)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=2, expert=2, seq=1, model=2)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -39,7 +39,7 @@ WHOLE = P(("data", "fsdp", "expert"), "seq", None)  # [B/(data, fsdp, expert), S
 
 class Attention(nnx.Module):
     """Causal attention: 4 query heads and 2 key-value heads of width 16, rotary positions, queries and keys
-    normalised per head, each token sees the last 32 only (resolved.moe:12).
+    normalised per head, each token sees the last 32 only (resolved.moe:13).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -66,7 +66,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """GEGLU feed-forward layer of width 96 (resolved.moe:23)."""
+    """GEGLU feed-forward layer of width 96 (resolved.moe:24)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((32, 96), P("fsdp", "model"), std=0.02)  # [D/fsdp, F/model]
@@ -86,7 +86,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """8 GELU experts of width 48; each token goes to 2 of them, weighted by the softmax of their 2 logits
-    (resolved.moe:29).
+    (resolved.moe:30).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -99,7 +99,7 @@ class Experts(nnx.Module):
         routing = route(
             x_BSD, self.w_router, batch, top_k=2, score="softmax", order="topk_then_score", renormalize=True
         )
-        # Dropless: an expert takes every token that chose it, in groups of 64 (resolved.moe:44)
+        # Dropless: an expert takes every token that chose it, in groups of 64 (resolved.moe:45)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -116,7 +116,7 @@ class Experts(nnx.Module):
 
 
 class DenseBlock(nnx.Module):
-    """Layers 1 and 3: attention and feed-forward, each normalised after it is added (resolved.moe:7)."""
+    """Layers 1 and 3: attention and feed-forward, each normalised after it is added (resolved.moe:8)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((32,), P(None))  # [D]
@@ -132,7 +132,7 @@ class DenseBlock(nnx.Module):
 
 
 class MoeBlock(nnx.Module):
-    """Layers 2 and 4: attention and experts, each normalised after it is added (resolved.moe:36)."""
+    """Layers 2 and 4: attention and experts, each normalised after it is added (resolved.moe:37)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((32,), P(None))  # [D]
@@ -169,7 +169,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; the backward pass computes each block again from its input (resolved.moe:104)
+        # Computes in float32; the backward pass computes each block again from its input (resolved.moe:105)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="full")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-6), caches, routers)
 
@@ -180,7 +180,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.0001 x mean squared logsumexp of the logits + 0.003 x balance loss + 0.0005 x router z-loss;
-    the last 2 are means over 2 MoE layers (resolved.moe:45).
+    the last 2 are means over 2 MoE layers (resolved.moe:46).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, dtype="bfloat16")
@@ -196,12 +196,12 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """Level at 0.01 (resolved.moe:100)."""
+    """Level at 0.01 (resolved.moe:101)."""
     return optax.constant_schedule(0.01)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """Adafactor after clipping the global norm at 1, weight decay 0.1 (resolved.moe:95)."""
+    """Adafactor after clipping the global norm at 1, weight decay 0.1 (resolved.moe:96)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.scale_by_factored_rms(),
@@ -212,11 +212,11 @@ def optimizer() -> optax.GradientTransformation:
     )
 
 
-# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:83)
-# batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:92)
+# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:84)
+# batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:93)
 PROGRAM = Program(
     name="flat",
-    identity="sha256:7e63615570b1dee5a017cd829bc2b5b418e6c83aa000fcde5483908fbd436908",
+    identity="sha256:06c33d134f2a6669dacef8261598d681af52e3c26d761e43df40c28d287542a1",
     mesh=MESH,
     model=Model,
     objective=objective,

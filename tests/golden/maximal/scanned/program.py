@@ -29,7 +29,7 @@ from moec.runtime.optimizers import decay_mask, matrix_dims, nudge_router_biases
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
 from moec.runtime.tables import embed
 
-# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:75)
+# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:76)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=2, expert=2, seq=1, model=2)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -40,7 +40,7 @@ WHOLE = P(("data", "fsdp", "expert"), "seq", None)  # [B/(data, fsdp, expert), S
 
 class Attention(nnx.Module):
     """Causal attention: 4 query heads and 2 key-value heads of width 16, rotary positions, queries and keys
-    normalised per head, each token sees the last 32 only (resolved.moe:13).
+    normalised per head, each token sees the last 32 only (resolved.moe:14).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -67,7 +67,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """GEGLU feed-forward layer of width 96 (resolved.moe:24)."""
+    """GEGLU feed-forward layer of width 96 (resolved.moe:25)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((32, 96), P("fsdp", "model"), std=0.02)  # [D/fsdp, F/model]
@@ -87,7 +87,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """8 squared-ReLU experts of width 48; each token goes to 2 of them, weighted by the sigmoid of all 8 logits,
-    made to sum to 1, times 2.5 (resolved.moe:30).
+    made to sum to 1, times 2.5 (resolved.moe:31).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -112,7 +112,7 @@ class Experts(nnx.Module):
             bias=self.router_bias,
         )
         # capacity: ceil(top_k * group_size * capacity_factor / n_experts) = ceil(2 * 32 * 1.5 / 8) is 12 slots per
-        # expert and group, 3 per token (resolved.moe:45)
+        # expert and group, 3 per token (resolved.moe:46)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -131,7 +131,7 @@ class Experts(nnx.Module):
 
 
 class SharedExperts(nnx.Module):
-    """2 shared experts of width 48, together one squared-ReLU layer of width 96 (resolved.moe:40)."""
+    """2 shared experts of width 48, together one squared-ReLU layer of width 96 (resolved.moe:41)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_up = init.normal((32, 96), P("fsdp", "model"), std=0.02)  # [D/fsdp, F/model]
@@ -148,7 +148,7 @@ class SharedExperts(nnx.Module):
 
 class DenseBlock(nnx.Module):
     """Layers 1, 2, 4 and 6: attention, normalised before and after, and feed-forward, normalised after it is added
-    (resolved.moe:8).
+    (resolved.moe:9).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -171,7 +171,7 @@ class DenseBlock(nnx.Module):
 
 class MoeBlock(nnx.Module):
     """Layers 3, 5 and 7: attention, normalised before and after, and experts, normalised after it is added
-    (resolved.moe:37).
+    (resolved.moe:38).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -231,7 +231,7 @@ class Model(nnx.Module):
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
         # Computes in float32; the backward pass keeps the named activations and computes the rest again
-        # (resolved.moe:123)
+        # (resolved.moe:124)
         x_BSD, caches, routers = scan_layers(
             self.periods,
             x_BSD,
@@ -251,7 +251,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.0001 x mean squared logsumexp of the logits + 0.003 x balance loss; the last is the mean
-    over 3 MoE layers (resolved.moe:47).
+    over 3 MoE layers (resolved.moe:48).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, dtype="bfloat16")
@@ -266,12 +266,12 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def after_step(model: Model, routers: RouterReport) -> None:
-    """Moves the bias of each expert by 0.001 towards equal load (resolved.moe:49)."""
+    """Moves the bias of each expert by 0.001 towards equal load (resolved.moe:50)."""
     nudge_router_biases(model, routers, rate=0.001)
 
 
 def learning_rate() -> optax.Schedule:
-    """Level at 0.02 after 4 warm-up steps, down to 0.001 in the last 10 steps (resolved.moe:117)."""
+    """Level at 0.02 after 4 warm-up steps, down to 0.001 in the last 10 steps (resolved.moe:118)."""
     return optax.join_schedules(
         [
             optax.linear_schedule(0.0, 0.02, transition_steps=4),
@@ -283,7 +283,7 @@ def learning_rate() -> optax.Schedule:
 
 
 def optimizer() -> optax.GradientTransformation:
-    """Muon after clipping the global norm at 1, weight decay 0.05 (resolved.moe:109)."""
+    """Muon after clipping the global norm at 1, weight decay 0.05 (resolved.moe:110)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.contrib.muon(
@@ -300,11 +300,11 @@ def optimizer() -> optax.GradientTransformation:
     )
 
 
-# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:96)
-# batch: 1,024 tokens = 2 micro-batches of 8 sequences of 64 (resolved.moe:106)
+# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:97)
+# batch: 1,024 tokens = 2 micro-batches of 8 sequences of 64 (resolved.moe:107)
 PROGRAM = Program(
     name="scanned",
-    identity="sha256:c6d91b12d337f3e47ede8792fa5028c3853917c111c028e041f01209415ffdb0",
+    identity="sha256:bac89ee0e63259a6b3cf130a4ae0aaa037eee4b822ea116c12484731422680fc",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -29,7 +29,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
 from moec.runtime.tables import embed
 
-# 512 devices (tpu_v5p of topology 8x8x8) = data 2 x fsdp 16 x expert 16 x seq 1 x model 1 (resolved.moe:73)
+# 512 devices (tpu_v5p of topology 8x8x8) = data 2 x fsdp 16 x expert 16 x seq 1 x model 1 (resolved.moe:74)
 MESH = MeshShape(hardware="tpu_v5p", data=2, fsdp=16, expert=16, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -38,7 +38,7 @@ RESIDUAL = P(("data", "fsdp", "expert"), "seq", "model")  # [B/(data, fsdp, expe
 
 class Attention(nnx.Module):
     """Causal attention: 12 query heads and 12 key-value heads of width 128, rotary positions, queries and keys
-    normalised per head (resolved.moe:11).
+    normalised per head (resolved.moe:12).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -60,7 +60,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 6,144 (resolved.moe:22)."""
+    """SwiGLU feed-forward layer of width 6,144 (resolved.moe:23)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((1536, 6144), P("fsdp", "model"), std=0.0255155)  # [D/fsdp, F/model]
@@ -76,7 +76,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """128 SwiGLU experts of width 6,144; each token goes to 2 of them, weighted by the softmax of all 128 logits,
-    made to sum to 1 (resolved.moe:28).
+    made to sum to 1 (resolved.moe:29).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -93,7 +93,7 @@ class Experts(nnx.Module):
             x_BSD, self.w_router, batch, top_k=2, score="softmax", order="score_then_topk", renormalize=True
         )
         # capacity: ceil(top_k * group_size * capacity_factor / n_experts) = ceil(2 * 8,192 * 1 / 128) is 128 slots per
-        # expert and group, 2 per token (resolved.moe:43)
+        # expert and group, 2 per token (resolved.moe:44)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -111,7 +111,7 @@ class Experts(nnx.Module):
 
 class DenseBlock(nnx.Module):
     """Layers 1, 3, ..., 11: attention, normalised before, and feed-forward, normalised before and after
-    (resolved.moe:6).
+    (resolved.moe:7).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -132,7 +132,7 @@ class DenseBlock(nnx.Module):
 
 class MoeBlock(nnx.Module):
     """Layers 2, 4, ..., 12: attention, normalised before, and experts, normalised before and after
-    (resolved.moe:35).
+    (resolved.moe:36).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -178,7 +178,7 @@ class Model(nnx.Module):
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.bfloat16), RESIDUAL)
         # Computes in bfloat16; the backward pass keeps the results of matmuls and computes the rest again
-        # (resolved.moe:110)
+        # (resolved.moe:111)
         x_BSD, caches, routers = scan_layers(self.periods, x_BSD, batch, caches, remat="save_dots")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -188,7 +188,7 @@ class Model(nnx.Module):
 
 
 def objective(model: Model, batch: Batch) -> Objective:
-    """Cross-entropy + 0.01 x balance loss; the last is the mean over 6 MoE layers (resolved.moe:45)."""
+    """Cross-entropy + 0.01 x balance loss; the last is the mean over 6 MoE layers (resolved.moe:46)."""
     hidden_BSD, _, routers = model(batch)
     # Logits of 512 positions of every sequence at a time. cross_entropy_chunk: micro_sequences * positions = 1,024 *
     # 512 is 524,288 tokens
@@ -203,12 +203,12 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.01 to 0.001 after 500 warm-up steps (resolved.moe:105)."""
+    """A half cosine from 0.01 to 0.001 after 500 warm-up steps (resolved.moe:106)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=500, decay_steps=1608, end_value=0.001)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.0001 (resolved.moe:97)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.0001 (resolved.moe:98)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0001, mask=decay_mask),
@@ -216,11 +216,11 @@ def optimizer() -> optax.GradientTransformation:
 
 
 # steps: ceil(tokens_per_param * n_params / batch_tokens) = ceil(20 * 674,425,344 / 8,388,608) is 1,608 steps
-# (resolved.moe:83)
-# batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:94)
+# (resolved.moe:84)
+# batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:95)
 PROGRAM = Program(
     name="pretrain",
-    identity="sha256:03b700349a9e2aad203bfd22621faabe32016608050d1f8614597b9b38d46a09",
+    identity="sha256:5339ab458501a3153b5ae7f1741ab38883cdb3f40050d5ff33b67816d686c378",
     mesh=MESH,
     model=Model,
     objective=objective,
