@@ -20,7 +20,7 @@ from moec.compiler.formulas.memory import (
 )
 from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
 from moec.compiler.passes.places import place
-from moec.compiler.plan import ActivationPlan, BatchPlan, MemoryPlan, MeshPlan, StackPlan, TensorPlan
+from moec.compiler.plan import ActivationPlan, BatchPlan, LayerKind, MemoryPlan, MeshPlan, StackPlan, TensorPlan
 from moec.compiler.typed import RunSpec
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
@@ -119,7 +119,9 @@ def moments(
     """The bytes of each moment at which a step can need most."""
     weights = weight_memory(run, mesh, tensors)
     sum_of_micro = weights.all_gradients if batch.micro_batches > 1 else 0
-    layers = Layers(run, stack, mesh, activations, weights)
+    kinds = {layer.kind for layer in stack.layers}
+    of_kind = {kind: layer_memory(run, stack, mesh, activations, kind) for kind in kinds}
+    layers = Layers(run, stack, mesh, activations, weights, of_kind)
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     cast = cast_stacks(run, stack, mesh, tensors)
     logits = loss_logits(run, batch, activations) * sizes["logits"]
@@ -178,10 +180,10 @@ def weight_memory(run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...])
     used: dict[int, int] = {}
     gradients: dict[int, int] = {}
     for tensor in tensors:
+        one = local_elements(tensor, whole) // tensor.copies * size if copied else 0
+        own = FLOAT32_BYTES * local_elements(tensor, mesh.axes) // tensor.copies if tensor.trainable else 0
         for layer in tensor.layers:
-            one = local_elements(tensor, whole) // tensor.copies * size if copied else 0
             used[layer] = used.get(layer, 0) + one
-            own = FLOAT32_BYTES * local_elements(tensor, mesh.axes) // tensor.copies if tensor.trainable else 0
             gradients[layer] = gradients.get(layer, 0) + own
     outside = [tensor for tensor in tensors if not tensor.layers and tensor.trainable]
     role = "embedding" if run.model.tie_embeddings else "head"
@@ -191,18 +193,14 @@ def weight_memory(run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...])
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """All layers of one model on one device."""
+    """All layers of one model on one device; `of_kind` is what a layer of each kind holds."""
 
     run: RunSpec
     stack: StackPlan
     mesh: MeshPlan
     activations: tuple[ActivationPlan, ...]
     weights: WeightMemory
-
-    def of_kind(self) -> dict[str, LayerMemory]:
-        """What a layer of each kind holds."""
-        kinds = {layer.kind for layer in self.stack.layers}
-        return {kind: layer_memory(self.run, self.stack, self.mesh, self.activations, kind) for kind in kinds}
+    of_kind: Mapping[LayerKind, LayerMemory]
 
     @property
     def remakes(self) -> bool:
@@ -216,13 +214,13 @@ class Layers:
 
     def kept_by_layer(self) -> list[int]:
         """In order: what a layer keeps; without re-computation also its weights as they are used."""
-        of_kind = self.of_kind()
+        of_kind = self.of_kind
         pieces = self.stack.repeats / max(1, len(self.stack.layers) - len(self.stack.head)) if self.stack.scan else 1.0
-        kept = []
+        kept, stream = [], self.stream
         for number, layer in enumerate(self.stack.layers):
             own = of_kind[layer.kind].kept
             if self.remakes:
-                own += self.stream if number < len(self.stack.head) else int(pieces * self.stream)
+                own += stream if number < len(self.stack.head) else int(pieces * stream)
             elif self.mesh.axes["fsdp"] > 1:
                 own += self.weights.used[layer.number]
             kept.append(own)
@@ -238,7 +236,7 @@ class Layers:
         """The most that layers hold in the backward pass, gradients of their weights included."""
         if self.stack.scan:
             return self.kept + sum(self.weights.gradients.values()) + self.period_work()
-        of_kind, kept = self.of_kind(), self.kept_by_layer()
+        of_kind, kept = self.of_kind, self.kept_by_layer()
         held, gradients, peak = sum(kept), 0, 0
         for layer, own in zip(reversed(self.stack.layers), reversed(kept), strict=True):
             memory = of_kind[layer.kind]
@@ -251,7 +249,7 @@ class Layers:
 
     def period_work(self) -> int:
         """Of a scanned period: without re-computation its slices of what was kept, else all that it makes again."""
-        of_kind = self.of_kind()
+        of_kind = self.of_kind
         period = self.stack.layers[len(self.stack.head) :][: len(self.stack.period)]
         if not self.remakes:
             return sum(of_kind[layer.kind].kept for layer in period)

@@ -73,8 +73,9 @@ def estimate_step_time(run: RunSpec, work: Work) -> tuple[StepTimePlan | None, t
     if not matmul_flops_per_second(hardware, dtype):
         return None, (codes.rate_unknown(place(run, "mesh.hardware"), hardware.name, dtype),)
     shared = devices_that_share(hardware, mesh.devices)
+    passes = recompute_factor(work.flops)
     rows = (
-        *(operation_row(run, work, row, shared) for row in work.flops.rows),
+        *(operation_row(run, work, row, shared, passes) for row in work.flops.rows),
         *traffic_times(run, work, shared),
         *optimizer_rows(run, work.memory, shared),
         *fixed_rows(run, work),
@@ -95,10 +96,9 @@ def recompute_factor(flops: FlopCounts) -> Fraction:
     return Fraction(flops.executed_train_per_token) / forward
 
 
-def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int) -> TimeRow:
+def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int, passes: Fraction) -> TimeRow:
     """One operation on one device, forward and backward: FLOPs at its rate, or its weights read once per pass."""
     hardware, dtype, mesh = run.mesh.hardware, run.model.dtype.compute, work.mesh
-    passes = recompute_factor(work.flops)
     flops = passes * Fraction(row.executed_flops_per_token) * work.batch.tokens / mesh.devices * shared
     compute = float(flops) / operation_flops_per_second(hardware, dtype, row.operation)
     read = float(passes) * work.batch.micro_batches * weight_bytes(mesh.axes, work.tensors, row.operation, dtype)
