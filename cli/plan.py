@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moec.cli.command import OK, Command
-from moec.cli.specs import add_run, add_spec, read_placed_plans
+from moec.cli.command import OK, Command, Failure
+from moec.cli.specs import STDIN, add_run, add_spec, read_placed_plans
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -18,12 +18,33 @@ def _add_arguments(parser: ArgumentParser) -> None:
     add_spec(parser)
     add_run(parser)
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text", help="default: text")
+    parser.add_argument(
+        "--prove-top",
+        metavar="N",
+        type=int,
+        choices=range(1, 6),
+        help="let the target's compiler judge the planner's best N (1 to 5) candidates, and take the best it accepts",
+    )
 
 
 def _run(arguments: Namespace) -> int:
     plans = read_placed_plans(arguments.spec, arguments.run)
+    if arguments.prove_top is not None:
+        plans = _proven(arguments, plans)
     print(_rendered(arguments.format, plans).rstrip("\n"))
     return OK
+
+
+def _proven(arguments: Namespace, plans: tuple[tuple[Plan, Places], ...]) -> tuple[tuple[Plan, Places], ...]:
+    """The same runs, each with the candidate that its target's compiler accepts."""
+    from moec.cli.prove_top import plan_by_proof
+    from moec.cli.specs import choose_runs, read_files, resolve_files
+
+    if arguments.spec == STDIN:
+        raise Failure("--prove-top reads the spec twice: give it the path of a file")
+    runs = choose_runs(resolve_files(read_files(arguments.spec)), arguments.run)
+    pairs = zip(runs, plans, strict=True)
+    return tuple((plan_by_proof(run, plan, arguments.prove_top), places) for run, (plan, places) in pairs)
 
 
 def _rendered(form: str, plans: tuple[tuple[Plan, Places], ...]) -> str:
@@ -54,6 +75,7 @@ COMMAND = Command(
         "moec plan tiny.moe",
         "moec plan tiny.moe --run baseline",
         "moec plan tiny.moe --format json   # {run: {…}}",
+        "moec plan pod.moe --prove-top 3   # asks the target's own compiler",
     ),
     _add_arguments,
     _run,

@@ -45,7 +45,7 @@ from moec.compiler.plan import (
     TensorPlan,
 )
 from moec.compiler.planner.candidates import open_choices
-from moec.compiler.planner.choose import choose
+from moec.compiler.planner.choose import choose, shortlist
 from moec.compiler.planner.price import Weighed
 from moec.compiler.planner.scale import TRIED, Sized, doubts, scale_plan, scales, without_law
 from moec.compiler.planner.wall_clock import equal_wall_clock
@@ -101,6 +101,17 @@ def plan_scaled(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
         why = why or next(diagnostic.message for diagnostic in more if diagnostic.severity == "error")
     at, budget_at = place(run, "model.scale"), place(run, "budget.train_flops")
     return None, in_order((*told, budget_codes.no_scale(at, min(TRIED, len(found)), why, budget_at)))
+
+
+def best_plans(run: RunSpec, number: int) -> tuple[Plan, ...]:
+    """The plans of the best `number` layouts of a run that leaves some open, best first."""
+    plan, _ = plan_run(run)
+    if plan is None or plan.choices is None:
+        return ()
+    # The sizes of an open scale stay those of the plan, whatever is proven of its layouts.
+    sized = replace(run, model=plan.run.model, budget=plan.run.budget, reference=None, written=plan.run.written)
+    found = (plan_sized(candidate)[0] for candidate in shortlist(sized, Pricer(sized), number))
+    return tuple(one for one in found if one is not None)
 
 
 def size_of(run: RunSpec) -> Sized | None:

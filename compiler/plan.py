@@ -224,7 +224,8 @@ class KernelPlan:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One candidate of the planner: a whole layout, what it is predicted to cost, and why it stands where it does."""
+    """One candidate of the planner: a whole layout, what it is predicted to cost, and why it stands where it does.
+    `proof` is what the target's compiler said of it, "" where it was not asked."""
 
     axes: Mapping[str, int]
     micro_tokens: int
@@ -232,6 +233,7 @@ class Choice:
     seconds: float
     bytes_per_device: int
     reason: str
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)

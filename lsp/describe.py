@@ -49,7 +49,9 @@ def describe_word(info: FieldInfo, word: str) -> str:
         return describe_hardware(word)
     if info.name == "law" and word in LAWS:
         law = LAWS[word]
-        return f"**law `{word}`**\n\n- `{law.form}`\n- N: {law.n_means}\n- fitted on {law.fitted.routing}\n- {law.source}"
+        return (
+            f"**law `{word}`**\n\n- `{law.form}`\n- N: {law.n_means}\n- fitted on {law.fitted.routing}\n- {law.source}"
+        )
     sentences = [part for part in info.doc.split(". ") if f"`{word}`" in part]
     told = f"{'. '.join(sentences).removesuffix('.')}." if sentences else info.doc
     return f"**`{info.name} = {word}`**\n\n{told}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
-from math import inf
+from math import fsum, inf
 from operator import itemgetter
 from typing import Final
 
@@ -17,7 +17,7 @@ from moec.compiler.passes.places import place
 from moec.compiler.plan import Choice, ChoicesPlan, StepTimePlan
 from moec.compiler.planner.candidates import layouts, micro_batches, open_choices, policies
 from moec.compiler.planner.fit import Whole, fitting, most_frugal, worth_timing
-from moec.compiler.planner.price import Candidate, Pricing, Rank, Weighed, rounded
+from moec.compiler.planner.price import Candidate, Pricing, Rank, Remembered, Weighed, rounded
 from moec.compiler.typed import MESH_AXES, RunSpec
 from moec.compiler.units import duration
 from moec.spec.codes import memory as memory_codes
@@ -32,7 +32,7 @@ def choose(run: RunSpec, pricing: Pricing) -> tuple[RunSpec, ChoicesPlan | None,
 
     Errors: MOE4106 where no layout is legal, MOE7105 where none fits.
     """
-    asked = open_choices(run)
+    asked, pricing = open_choices(run), Remembered(pricing)
     if not asked:
         return run, None, ()
     spread = tuple(layouts(run))
@@ -49,6 +49,7 @@ def choose(run: RunSpec, pricing: Pricing) -> tuple[RunSpec, ChoicesPlan | None,
 
 def shortlist(run: RunSpec, pricing: Pricing, number: int) -> tuple[RunSpec, ...]:
     """The best `number` runs that `run` may become, best first: `moec plan --prove-top` proves them."""
+    pricing = Remembered(pricing)
     bounded = bound(weigh(layouts(run), pricing), pricing)
     return tuple(candidate.weighed.run for candidate in rank(bounded, pricing, number))
 
@@ -155,7 +156,7 @@ def reason(time: StepTimePlan, best: StepTimePlan) -> str:
     worst = max(lost, key=lambda cause: lost[cause])
     slower = time.seconds / best.seconds - 1
     if lost[worst] <= 0 or slower <= 0:
-        return "as fast, with more axes"
+        return "as fast by this estimate"
     return f"{100 * slower:.3g} % slower: {duration(lost[worst])} more of {worst}"
 
 
@@ -165,4 +166,5 @@ def _lost(time: StepTimePlan, best: StepTimePlan) -> Iterator[tuple[str, float]]
 
 
 def _by_cause(time: StepTimePlan, cause: str) -> float:
-    return sum(row.seconds for row in time.breakdown if row.cause == cause)
+    # fsum: the built-in sum of floats differs between Python 3.11 and 3.12.
+    return fsum(row.seconds for row in time.breakdown if row.cause == cause)

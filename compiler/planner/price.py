@@ -73,6 +73,38 @@ Rank = tuple[float, int, int, tuple[int, ...]]
 """What candidates are ordered by, the best first."""
 
 
+Key = tuple[object, ...]
+
+
+def key_of(run: RunSpec) -> Key:
+    """What tells the candidates of one run apart."""
+    return (*run.mesh.axes.values(), run.batch.micro, run.remat.policy)
+
+
+class Remembered:
+    """A pricing that prices no candidate twice."""
+
+    def __init__(self, pricing: Pricing) -> None:
+        self._pricing = pricing
+        self._weighed: dict[Key, Weighed | None] = {}
+        self._times: dict[Key, StepTimePlan | None] = {}
+
+    def is_legal(self, run: RunSpec) -> bool:
+        return self._pricing.is_legal(run)
+
+    def weigh(self, run: RunSpec) -> Weighed | None:
+        key = key_of(run)
+        if key not in self._weighed:
+            self._weighed[key] = self._pricing.weigh(run)
+        return self._weighed[key]
+
+    def time(self, weighed: Weighed) -> StepTimePlan | None:
+        key = key_of(weighed.run)
+        if key not in self._times:
+            self._times[key] = self._pricing.time(weighed)
+        return self._times[key]
+
+
 def rounded(seconds: float) -> float:
     """To three digits: what differs by less is as fast."""
     return float(f"{seconds:.3g}")

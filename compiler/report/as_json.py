@@ -157,6 +157,7 @@ def _choices(choices: ChoicesPlan | None) -> Json:
                 "seconds": choice.seconds,
                 "bytes_per_device": choice.bytes_per_device,
                 "reason": choice.reason,
+                "proof": choice.proof or None,
             }
             for choice in choices.best
         ],

@@ -62,7 +62,8 @@ def _candidate(choice: Choice) -> tuple[str, ...]:
         choice.remat,
         duration(choice.seconds),
         size(choice.bytes_per_device),
-        choice.reason,
+        # What is wrong with a failed proof is long; plan.json has it.
+        f"{choice.reason}; {choice.proof.partition(':')[0]}" if choice.proof else choice.reason,
     )
 
 

@@ -113,7 +113,7 @@ def test_the_best_five_stand_in_order_with_a_reason_each() -> None:
     seconds = [float(f"{choice.seconds:.3g}") for choice in choices.best]
     assert seconds == sorted(seconds)
     assert choices.best[0].reason == "the fastest that fits"
-    assert all("slower" in choice.reason or "as fast" in choice.reason for choice in choices.best[1:])
+    assert all("slower" in choice.reason or "as fast by" in choice.reason for choice in choices.best[1:])
 
 
 def test_memory_decides_on_micro_batches_and_recomputation() -> None:

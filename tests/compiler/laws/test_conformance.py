@@ -1,18 +1,24 @@
-"""What published tables say, against what our laws and counts give: tests 1 to 8 and 16 of the conformance suite."""
+"""What published tables say, against what our laws and counts give: tests 1 to 8 and 16 of the conformance suite.
+
+Test 4, the parameters of the fairseq models, is in tests/compiler/test_parameters.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf, log
+from math import inf, log, prod
 
 import pytest
+from runs import ATTENTION, BASELINE, DENSE, FFN
 
 from moec.compiler.laws import joint_moe, krajewski, yun
 from moec.compiler.laws.artetxe import dense_flops, moe_flops, speed_up
 from moec.compiler.laws.clark import PUBLISHED, REFIT, effective_parameters, log10_loss
 from moec.compiler.laws.hoffmann import FIT
 from moec.compiler.laws.solve import compute_optimal
-from moec.compiler.typed import YunCoefficients
+from moec.compiler.passes.arrange_layers import arrange_layers
+from moec.compiler.passes.declare_tensors import declare_tensors
+from moec.compiler.typed import RunSpec, YunCoefficients
 
 # Ludziejewski et al., arXiv 2502.05172, table 4: E, m, mu, n, nu.
 JOINT_TABLE_4 = [
@@ -63,6 +69,35 @@ def test_3_the_cost_of_a_dense_and_a_sparse_model_is_the_printed_one():
     large = {"n_tokens": 300e9, "n_layers": 32, "d_model": 4096, "seq_len": 2048, "vocab_size": 51_200}
     assert dense_flops(**large) == pytest.approx(17.12e21, rel=0.005)
     assert moe_flops(**large) == pytest.approx(22.27e21, rel=0.005)
+
+
+def llama_2(n_layers: int, d_model: int, n_heads: int, d_ff: int) -> RunSpec:
+    attention = replace(ATTENTION, n_heads=n_heads, n_kv_heads=n_heads, d_head=128)
+    model = replace(
+        DENSE, vocab_size=32_000, n_layers=n_layers, d_model=d_model, attention=attention, ffn=replace(FFN, d_ff=d_ff)
+    )
+    return replace(BASELINE, model=model)
+
+
+@pytest.mark.parametrize(
+    ("run", "unit"),
+    [
+        (llama_2(32, 4_096, 32, 11_008), 2_498_560),
+        (llama_2(40, 5_120, 40, 13_824), 3_911_680),
+    ],
+)
+def test_5_an_adapter_of_rank_one_has_the_printed_size(run, unit):
+    """A matrix from `inputs` to `outputs` takes one column and one row; the seven linear layers of each block do."""
+    stack, _ = arrange_layers(run)
+    assert stack is not None
+    matrices = [one for one in declare_tensors(run, stack) if one.name.startswith("w_") and one.layers]
+    assert len(matrices) == 7
+    heads = {"w_o": 2}  # [N, H, D]: heads and their width go in; of all others the first dim does.
+    sizes = [
+        one.copies * (prod(one.shape[: heads.get(one.name, 1)]) + prod(one.shape[heads.get(one.name, 1) :]))
+        for one in matrices
+    ]
+    assert sum(sizes) == unit
 
 
 def active(granularity: float, n_params: float) -> float:
@@ -139,23 +174,23 @@ def family(flops: list[float], factor: float) -> list[tuple[float, float]]:
     return [(one, 40.0 * (factor * one / 1e20) ** -0.07) for one in flops]
 
 
-DENSE = family([1e20, 4e20, 2e21, 9e21], 1.0)
-SPARSE = family([3e19, 2e20, 7e20, 3e21], 4.0)
+DENSE_FAMILY = family([1e20, 4e20, 2e21, 9e21], 1.0)
+SPARSE_FAMILY = family([3e19, 2e20, 7e20, 3e21], 4.0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.77, 1.0])
 def test_16_a_planted_speed_up_is_found_wherever_both_families_reached(share):
-    low = max(min(quality for _, quality in one) for one in (DENSE, SPARSE))
-    high = min(max(quality for _, quality in one) for one in (DENSE, SPARSE))
-    assert speed_up(low + share * (high - low), DENSE, SPARSE) == pytest.approx(4.0, rel=1e-6)
+    low = max(min(quality for _, quality in one) for one in (DENSE_FAMILY, SPARSE_FAMILY))
+    high = min(max(quality for _, quality in one) for one in (DENSE_FAMILY, SPARSE_FAMILY))
+    assert speed_up(low + share * (high - low), DENSE_FAMILY, SPARSE_FAMILY) == pytest.approx(4.0, rel=1e-6)
 
 
 def test_16_nothing_is_said_beyond_what_either_family_reached():
-    best_dense = min(quality for _, quality in DENSE)
-    worst_sparse = max(quality for _, quality in SPARSE)
-    assert speed_up(best_dense * 0.99, DENSE, SPARSE) is None
-    assert speed_up(worst_sparse * 1.2, DENSE, SPARSE) is None
-    assert speed_up(30.0, [], SPARSE) is None
+    best_dense = min(quality for _, quality in DENSE_FAMILY)
+    worst_sparse = max(quality for _, quality in SPARSE_FAMILY)
+    assert speed_up(best_dense * 0.99, DENSE_FAMILY, SPARSE_FAMILY) is None
+    assert speed_up(worst_sparse * 1.2, DENSE_FAMILY, SPARSE_FAMILY) is None
+    assert speed_up(30.0, [], SPARSE_FAMILY) is None
 
 
 @pytest.mark.parametrize("n_experts", [1, 4, 32])
