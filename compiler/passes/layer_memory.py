@@ -85,14 +85,16 @@ def layer_memory(
     if run.remat.policy == "none":
         return LayerMemory(sum(arrays.values()), 0, extra)
     names = kept_names(run)
-    kept = sum(size for name, size in sizes.items() if name in names and (name in arrays or belongs(name, kind)))
+    kept = sum(size for name, size in sizes.items() if name in names and (name in arrays or belongs(run, name, kind)))
     remade = sum(size for name, size in arrays.items() if name not in names)
     return LayerMemory(kept, remade, extra)
 
 
-def belongs(name: str, kind: LayerKind) -> bool:
-    """Whether a layer of this kind makes the activation, kept without re-computation or not."""
-    return name == "attention_out" or (name == "ffn_out" and kind == "dense")
+def belongs(run: RunSpec, name: str, kind: LayerKind) -> bool:
+    """Whether a layer of this kind keeps a branch's output if the policy lets it: the attention's always, the last one
+    only for a norm behind it, since nothing else in the backward pass reads it."""
+    normed = run.model.ffn is not None and run.model.ffn.norm != "pre"
+    return name == "attention_out" or (name == "ffn_out" and kind == "dense" and normed)
 
 
 def arrays_of_layer(

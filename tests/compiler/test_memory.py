@@ -106,8 +106,10 @@ def test_save_dots_keeps_the_matmuls_of_weights_and_makes_the_rest_again():
     plan = planned(LAPTOP)
     sizes = {stem(one): activation_bytes(one, plan.mesh.axes) for one in plan.activations}
     dots = layer_of(LAPTOP, "dense", "save_dots")
-    kept = ("q", "k", "v", "attention_out", "ffn_gate", "ffn_up", "ffn_out")
+    kept = ("q", "k", "v", "attention_out", "ffn_gate", "ffn_up")
     assert dots.kept == sum(sizes[name] for name in kept)
+    normed = replace(LAPTOP, model=replace(LAPTOP.model, ffn=replace(LAPTOP.model.ffn, norm="hybrid")))
+    assert layer_of(normed, "dense", "save_dots").kept == dots.kept + sizes["ffn_out"]
     assert dots.remade >= sizes["ffn_hidden"] + 3 * sizes["weights"]
 
 
