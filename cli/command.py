@@ -14,6 +14,7 @@ MISUSED = 2
 FAULT = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+TERMINATED = 143
 
 
 class Command(NamedTuple):

@@ -56,11 +56,12 @@ def _pairs(
 
 
 def _text(pairs: tuple[tuple[RunSpec, RunSpec], ...], alone: list[str]) -> str:
-    lines = [line for pair in pairs for line in (*_pair_lines(*pair), "")]
+    lines = [line for pair in pairs for line in (*pair_lines(*pair), "")]
     return "\n".join((*lines, *alone)).rstrip("\n")
 
 
-def _pair_lines(mine: RunSpec, theirs: RunSpec) -> list[str]:
+def pair_lines(mine: RunSpec, theirs: RunSpec) -> list[str]:
+    """The difference of two runs, gravest first, under the name of the run."""
     from moec.compiler.difference import CATEGORIES, differences
 
     changes = differences(mine, theirs)

@@ -16,6 +16,7 @@ from typing import IO
 
 SIGNALLED = 128
 POLL_SECONDS = 0.1
+PYTHON = (sys.executable, "-P")  # -P: no module is taken from the program's folder, whatever lies there
 
 
 def execute(program: Path, arguments: tuple[str, ...]) -> int:
@@ -25,7 +26,7 @@ def execute(program: Path, arguments: tuple[str, ...]) -> int:
     A SIGTERM is handed on. A program that a signal ended gives 128 + its number, as in a shell.
     """
     with _patient() as children:
-        child = subprocess.Popen((sys.executable, str(program), *arguments))
+        child = subprocess.Popen((*PYTHON, str(program), *arguments))
         children.append(child)
         status = child.wait()
     return status if status >= 0 else SIGNALLED - status
@@ -70,7 +71,7 @@ class _Running:
     @classmethod
     def start(cls, index: int, program: Path, arguments: tuple[str, ...]) -> _Running:
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (`printed` closes them)
-        child = subprocess.Popen((sys.executable, str(program), *arguments), stdout=out, stderr=err)
+        child = subprocess.Popen((*PYTHON, str(program), *arguments), stdout=out, stderr=err)
         return cls(index, child, out, err)
 
     def status(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from moec.cli import compile as compile_command
-from moec.cli.command import DIAGNOSED, OK, Command, Failure
+from moec.cli.command import DIAGNOSED, INTERRUPTED, MISUSED, OK, TERMINATED, Command, Failure
 from moec.cli.specs import add_spec, choose_runs, make_plans, read_files, resolve_files, stop_on_errors
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from moec.compiler.typed import RunSpec, StudySpec, TypedSpec
     from moec.spec.loader import LoadedFiles
     from moec.spec.source import Sources
+
+HUNG = 75  # what a program that hangs ends with: moec.runtime.watchdog
+NOT_TO_BE_RESTARTED = (OK, MISUSED, INTERRUPTED, TERMINATED)
 
 
 class Training(NamedTuple):
@@ -51,6 +54,19 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--steps", metavar="N", type=_positive, help="stop after N steps in all, also on resume")
     parser.add_argument("--resume", choices=("auto", "never", "must"), default="auto", help="default: auto")
+    parser.add_argument(
+        "--accept-changes", action="store_true", help="go on although the spec has changed since the newest checkpoint"
+    )
+    parser.add_argument(
+        "--restart",
+        metavar="N",
+        type=_positive,
+        default=0,
+        help="start a run again, at most N times, where it hung, crashed or failed (default: not at all)",
+    )
+    parser.add_argument(
+        "--verify-steps", metavar="N", type=_positive, help="take every Nth step twice and compare the bits"
+    )
     parser.add_argument(
         "-o", "--out", metavar="DIR", help="the folder that gets one folder per run (default: runs/SPEC's name)"
     )
@@ -153,12 +169,40 @@ def _announce(run: str | None, study: StudySpec | None, jobs: tuple[Job, ...], o
 
 
 def _train(job: Job, arguments: Namespace) -> int:
-    from moec.cli.program import execute
+    from moec.cli.resumption import accepted_identity, keep_earlier
 
     print(f"\n== {job.title}", flush=True)
+    accepted = None
+    if arguments.resume != "never":
+        accepted = accepted_identity(job.plan, job.folder, arguments.accept_changes)
+    if accepted is not None:
+        keep_earlier(job.folder, accepted)
     compile_command.report(compile_command.write_run(job.plan, job.folder))
-    steps = () if arguments.steps is None else ("--steps", str(arguments.steps))
-    return execute(job.folder / compile_command.PROGRAM, ("train", "--resume", arguments.resume, *steps))
+    return _execute(job.folder / compile_command.PROGRAM, arguments, accepted)
+
+
+def _execute(program: Path, arguments: Namespace, accepted: str | None) -> int:
+    """The exit status of the last attempt."""
+    from moec.cli.program import execute
+
+    options = [] if arguments.steps is None else ["--steps", str(arguments.steps)]
+    options += [] if accepted is None else ["--accept", accepted]
+    options += [] if arguments.verify_steps is None else ["--verify-steps", str(arguments.verify_steps)]
+    status = execute(program, ("train", "--resume", arguments.resume, *options))
+    for attempt in range(1, arguments.restart + 1):
+        if status in NOT_TO_BE_RESTARTED:
+            break
+        print(f"the run {_ended(status)}; restart {attempt} of {arguments.restart}", flush=True)
+        status = execute(program, ("train", "--resume", "auto", *options))
+    return status
+
+
+def _ended(status: int) -> str:
+    from moec.cli.program import SIGNALLED
+
+    if status == HUNG:
+        return "hung"
+    return f"was ended by signal {status - SIGNALLED}" if status > SIGNALLED else f"ended with exit code {status}"
 
 
 COMMAND = Command(
@@ -168,6 +212,7 @@ COMMAND = Command(
         "moec run tiny.moe",
         "moec run tiny.moe --run baseline --steps 20",
         "moec run tiny.moe --set run.batch.tokens=8Ki --set small.tokens=2M",
+        "moec run tiny.moe --restart 20     # after a hang or a crash it goes on by itself",
         "moec run tiny.moe --resume never   # puts the earlier results aside and starts again",
     ),
     _add_arguments,

@@ -78,3 +78,10 @@ def test_a_signal_reaches_the_program_once(script: Path, tmp_path: Path, number:
     else:
         parent.send_signal(number)
     assert parent.wait(timeout=30) == 41
+
+
+def test_nothing_that_lies_beside_the_program_is_imported(script: Path) -> None:
+    for name in ("jax", "json", "sitecustomize", "usercustomize"):
+        script.with_name(f"{name}.py").write_text("raise SystemExit(66)", encoding="utf-8")
+    script.write_text("import json, sys; sys.exit(0 if json.dumps(1) == '1' else 1)", encoding="utf-8")
+    assert execute(script, ()) == 0
