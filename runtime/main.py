@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moec.runtime.data.errors import DataError
 from moec.runtime.failure import RunError
+from moec.runtime.huge_pages import start_with_huge_pages
 from moec.runtime.program import Program
 
 
@@ -21,6 +22,8 @@ def main(program: Program, arguments: Sequence[str] | None = None) -> None:
 def run_command(program: Program, arguments: Sequence[str] | None = None) -> int:
     """The exit code of the sub-command; mistakes that a person can mend are said on standard error."""
     options = command_line(program).parse_args(arguments)
+    if arguments is None and options.command is _train:
+        start_with_huge_pages(program.mesh.hardware)
     try:
         return int(options.command(program, options))
     except (RunError, DataError) as error:

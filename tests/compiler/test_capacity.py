@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import EXPERTS, LAPTOP, POD, mesh
+from runs import EXPERTS, GPU, LAPTOP, POD, mesh
 
 from moec.compiler.formulas.capacity import capacity_per_choice, expected_slots, slots_per_token
 from moec.compiler.pipeline import plan_run
@@ -61,7 +61,7 @@ def test_dropless_experts_have_no_slots_and_use_tiles():
 @pytest.mark.parametrize(
     ("factor", "expert_axis", "dispatch", "grouped_matmul"),
     [
-        (Fraction(5, 4), 1, "sorted", "batched"),
+        (Fraction(5, 4), 1, "sorted", "tiles"),
         (Fraction(5, 4), 2, "sorted", "batched"),
         (None, 1, "sorted", "tiles"),
         (None, 2, "all_gather", "tiles"),
@@ -72,6 +72,12 @@ def test_auto_chooses_by_capacity_and_mesh(factor, expert_axis, dispatch, groupe
     plan = routing(replace(run, mesh=mesh(devices=expert_axis, expert=expert_axis)))
     assert (plan.dispatch, plan.grouped_matmul) == (dispatch, grouped_matmul)
     assert plan.reason
+
+
+def test_tiles_are_for_sorted_tokens_on_cpu_alone():
+    onehot = routing(experts(dispatch="onehot"))
+    chip = replace(experts(), mesh=mesh(hardware=GPU))
+    assert (onehot.grouped_matmul, routing(chip).grouped_matmul) == ("batched", "batched")
 
 
 def test_what_is_written_is_taken_and_said_so():

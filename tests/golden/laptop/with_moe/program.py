@@ -98,7 +98,7 @@ class Experts(nnx.Module):
             group_size=256,
             capacity=80,
             dispatch="sorted",
-            grouped_matmul="batched",
+            grouped_matmul="tiles",
         )
         return constrain(y_BSD, RESIDUAL), report_routing(routing, dropped)
 
