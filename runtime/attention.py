@@ -16,7 +16,7 @@ from moec.runtime.batch import Batch
 from moec.runtime.mesh import is_sharded
 from moec.runtime.weights import Weight, used
 
-Kernel = Literal["reference", "blockwise", "cudnn"]
+Kernel = Literal["reference", "blockwise", "cudnn", "splash"]
 
 
 @jax.tree_util.register_dataclass
@@ -130,8 +130,12 @@ def attend(
         mixed = blockwise(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
     elif kernel == "cudnn":
         mixed = cudnn(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
+    elif kernel == "splash":
+        from moec.runtime.splash import splash
+
+        mixed = splash(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
     else:
-        raise ValueError(f"no attention kernel is named {kernel!r}; there are reference, blockwise and cudnn")
+        raise ValueError(f"no attention kernel is named {kernel!r}; there are reference, blockwise, cudnn and splash")
     return mixed, None
 
 

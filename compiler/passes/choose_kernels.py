@@ -12,8 +12,9 @@ from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
 PLATFORM_OF_KERNEL: Final = {"cudnn": "gpu", "splash": "tpu"}
-NOT_BUILT: Final = ("splash",)
-"""Kernels that the language names and the runtime does not have yet."""
+SPLASH_LANES: Final = 128
+"""Source: jax.experimental.pallas.ops.tpu.splash_attention, whose blocks are multiples of a TPU's lanes."""
+
 CUDNN_MAX_HEAD: Final = 256
 CUDNN_HEAD_MULTIPLE: Final = 8
 """Source: reference/jax-facts.md, jax.nn.dot_product_attention(implementation="cudnn") on Hopper."""
@@ -23,12 +24,12 @@ LOGITS_CHUNK_BYTES: Final = 128 * 2**20
 
 
 def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
-    """The attention kernel and the tokens of one chunk of the loss. Errors: MOE7102, MOE7103."""
-    kernel, told = choose_attention(run)
+    """The attention kernel and the tokens of one chunk of the loss. Errors: MOE7102, MOE7103, MOE7106."""
+    kernel, told = choose_attention(run, mesh)
     return KernelPlan(kernel, choose_chunk(run.model, mesh, batch)), told
 
 
-def choose_attention(run: RunSpec) -> tuple[str, tuple[Diagnostic, ...]]:
+def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
     """The kernel that is written, if this chip has it; else cuDNN where it can, blocks everywhere else."""
     attention, platform = run.model.attention, run.mesh.hardware.platform
     cannot = cudnn_cannot(attention, run.model)
@@ -36,11 +37,14 @@ def choose_attention(run: RunSpec) -> tuple[str, tuple[Diagnostic, ...]]:
         return ("cudnn" if platform == "gpu" and not cannot else "blockwise"), ()
     at = place(run, "model.attention.kernel")
     needed = PLATFORM_OF_KERNEL.get(attention.kernel, platform)
-    if needed != platform or attention.kernel in NOT_BUILT:
+    if needed != platform:
         hardware, chip = run.mesh.hardware.name, place(run, "mesh.hardware")
         return attention.kernel, (codes.kernel_not_on_platform(at, attention.kernel, needed, hardware, platform, chip),)
     if attention.kernel == "cudnn" and cannot:
         return attention.kernel, (codes.cudnn_cannot(at, cannot),)
+    seq_len, seq = run.model.seq_len, mesh.axes["seq"]
+    if attention.kernel == "splash" and (seq > 1 or seq_len % SPLASH_LANES):
+        return attention.kernel, (codes.splash_cannot(at, SPLASH_LANES, seq_len, seq, place(run, "model.seq_len")),)
     return attention.kernel, ()
 
 

@@ -138,7 +138,7 @@ def slices_of_keys(run: RunSpec, mesh: MeshPlan) -> Fraction:
     pieces, but not on TPUs and not where the step is spread over devices.
 
     Source: moec.runtime.attention_kernels._bands; measured as COPIES."""
-    kernel = choose_attention(run)[0]
+    kernel = choose_attention(run, mesh)[0]
     if kernel != "blockwise" or mesh.devices > 1 or run.mesh.hardware.platform == "tpu":
         return Fraction(1)
     seq_len = run.model.seq_len
@@ -172,6 +172,8 @@ def cudnn_mask_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activation
 
     Source: jax.nn.dot_product_attention(implementation="cudnn"), which turns a mask into a bias.
     """
+    if choose_attention(run, mesh)[0] != "cudnn":
+        return 0
     residual = next(activation for activation in activations if stem(activation) == "residual")
     pairs = replace(
         residual,

@@ -17,6 +17,9 @@ _DIM_LABELS = re.compile(r"\bdim_labels=(\S+?)_(\S+?)->(\S+?)(?:,|$|\s)")
 _GEMM_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\s*\[([^\]]*)\]')
 _WINDOW = re.compile(r"\bwindow=\{([^}]*)\}")
 _ATTENTION = re.compile(r"__cudnn\$fmha\w*?(Backward)?\b")
+_SPLASH = re.compile(r"\bsplash_m[hq]a_(fwd|dq|dkv)")
+_SPLASH_PRODUCTS = {"fwd": 2, "dq": 3, "dkv": 4}
+"""Products of queries by keys by width: scores and mix; scores, their gradient, that of the queries; and of both others."""
 _CAUSAL = re.compile(r'"mask_type":\s*"\w*CAUSAL')
 
 
@@ -88,10 +91,14 @@ def _valid_positions(window: dict[str, str], outputs: int) -> int:
 
 
 def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
-    """Products that a library does: cuBLAS, and cuDNN's attention (two products forward, five backward, half of each
-    where it skips what the causal order hides)."""
+    """Products that a library does: cuBLAS; cuDNN's attention (two products forward, five backward, half of each where
+    it skips what the causal order hides); and the splash kernels, which always skip that. Windows are not looked at."""
     if "$gemm" in row.attributes or "$lt$matmul" in row.attributes:
         return _of_contraction(row.results[0], operands[0], _GEMM_CONTRACTED.search(row.attributes))
+    splash = _SPLASH.search(row.name)
+    if splash:
+        queries = next(array for array in operands if len(array.shape) == 4)
+        return _SPLASH_PRODUCTS[splash.group(1)] * queries.elements * queries.shape[2]
     attention = _ATTENTION.search(row.attributes)
     if not attention or len(operands[0].shape) != 4:
         return 0.0

@@ -16,6 +16,7 @@ CODES: Final = (
     CodeInfo("MOE7103", "error", "cuDNN attention cannot run this model"),
     CodeInfo("MOE7104", "error", "the speed of the hardware is unknown"),
     CodeInfo("MOE7105", "error", "nothing that `auto` may become fits into memory"),
+    CodeInfo("MOE7106", "error", "splash attention cannot run this model"),
     CodeInfo("MOE7201", "warning", "little memory is left"),
 )
 
@@ -53,7 +54,7 @@ def kernel_not_on_platform(
         "error",
         f"the attention kernel `{kernel}` does not run here",
         span,
-        f"made for a {needed}" if needed != platform else "the runtime does not have it yet",
+        f"made for a {needed}",
         others=(Label(hardware_at, f"`{hardware}` is a {platform}"),),
         helps=("write kernel = auto",),
     )
@@ -62,6 +63,21 @@ def kernel_not_on_platform(
 def cudnn_cannot(span: Span, why: str) -> Diagnostic:
     return Diagnostic(
         "MOE7103", "error", f"cuDNN attention cannot run this model: {why}", span, helps=("write kernel = auto",)
+    )
+
+
+def splash_cannot(span: Span, lanes: int, seq_len: int, seq: int, seq_len_at: Span) -> Diagnostic:
+    """`seq` is the size of the axis of that name."""
+    why = f"sequences lie over {seq} devices" if seq > 1 else f"{seq_len} is no multiple of {lanes}"
+    nearest = max(lanes, round(seq_len / lanes) * lanes)
+    mend = "leave `seq` of the mesh at 1" if seq > 1 else f"write seq_len = {nearest}"
+    return Diagnostic(
+        "MOE7106",
+        "error",
+        f"splash attention needs whole sequences of a multiple of {lanes} tokens: {why}",
+        span,
+        others=(Label(seq_len_at, f"{seq_len} tokens"),),
+        helps=(mend, "write kernel = auto"),
     )
 
 

@@ -67,6 +67,7 @@ def test_memory_that_is_unknown_is_not_checked():
         (replace(in_bfloat16(kernel(BASELINE, "auto", softcap=50.0)), mesh=mesh(GPU)), "blockwise"),
         (replace(in_bfloat16(BASELINE), mesh=mesh(TPU)), "blockwise"),
         (kernel(BASELINE, "reference"), "reference"),
+        (kernel(replace(BASELINE, mesh=mesh(TPU)), "splash"), "splash"),
     ],
 )
 def test_the_attention_kernel_is_one_that_the_chip_has(run, chosen):
@@ -74,7 +75,7 @@ def test_the_attention_kernel_is_one_that_the_chip_has(run, chosen):
     assert plan.kernels.attention == chosen
 
 
-@pytest.mark.parametrize("run", [kernel(BASELINE, "cudnn"), kernel(replace(BASELINE, mesh=mesh(TPU)), "splash")])
+@pytest.mark.parametrize("run", [kernel(BASELINE, "cudnn"), kernel(BASELINE, "splash")])
 def test_a_kernel_that_is_not_there_is_refused(run):
     assert told(run, "MOE7102").helps == ("write kernel = auto",)
 
@@ -83,6 +84,15 @@ def test_cudnn_is_refused_with_the_reason():
     run = replace(kernel(BASELINE, "cudnn"), mesh=mesh(GPU))
     assert "not float32" in told(run, "MOE7103").message
     assert "not 36" in told(in_bfloat16(replace(kernel(run, "cudnn", d_head=36))), "MOE7103").message
+
+
+def test_splash_is_refused_where_its_blocks_do_not_fit():
+    run = replace(kernel(BASELINE, "splash"), mesh=mesh(TPU))
+    odd = told(replace(run, model=replace(run.model, seq_len=64)), "MOE7106")
+    assert "64 is no multiple of 128" in odd.message
+    assert odd.helps[0] == "write seq_len = 128"
+    cut = told(replace(run, mesh=mesh(TPU, 2, seq=2)), "MOE7106")
+    assert "over 2 devices" in cut.message
 
 
 def test_hardware_without_any_rate_is_refused():

@@ -144,7 +144,7 @@ def test_heads_are_split_and_merged_as_matmuls(biased: bool) -> None:
 
 def test_a_kernel_that_cannot_do_it_says_so(batch_of) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
-    with pytest.raises(ValueError, match="there are reference, blockwise and cudnn"):
+    with pytest.raises(ValueError, match="there are reference, blockwise, cudnn and splash"):
         attend(*heads(), batch, None, kernel="flash")
     with pytest.raises(ValueError, match="float32"):
         attend(*heads(), batch, None, kernel="cudnn")

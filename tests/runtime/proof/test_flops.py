@@ -97,3 +97,22 @@ backend_config={{"cudnn_fmha_backend_config": {{"mask_type": "{mask}"}}}}
 }}
 """
     assert flops_of(text) == flops
+
+
+@pytest.mark.parametrize(("kernel", "products"), [("fwd_segmented_residuals", 2), ("dq_no_residuals", 3), ("dkv", 4)])
+def test_splash_attention_counts_the_causal_half_of_its_products(kernel: str, products: int) -> None:
+    text = f"""\
+HloModule jit_step
+
+ENTRY main (m: s8[1,4,4], q: bf16[8,4,256,64], k: bf16[8,2,256,64]) -> bf16[8,4,256,64] {{
+  %m = s8[1,4,4]{{2,1,0}} parameter(0)
+  %q = bf16[8,4,256,64]{{3,2,1,0}} parameter(1)
+  %k = bf16[8,2,256,64]{{3,2,1,0}} parameter(2)
+  ROOT %splash_mha_{kernel}.4 = bf16[8,4,256,64]{{3,2,1,0}} custom-call(%m, %q, %k), \
+custom_call_target="tpu_custom_call", frontend_attributes={{kernel_metadata={{
+
+"xprof_metadata":"{{}}"
+}}}}
+}}
+"""
+    assert flops_of(text) == products * 8 * 4 * 64 * 256 * 256
