@@ -19,7 +19,7 @@ _WINDOW = re.compile(r"\bwindow=\{([^}]*)\}")
 _ATTENTION = re.compile(r"__cudnn\$fmha\w*?(Backward)?\b")
 _SPLASH = re.compile(r"\bsplash_m[hq]a_(fwd|dq|dkv)")
 _SPLASH_PRODUCTS = {"fwd": 2, "dq": 3, "dkv": 4}
-"""Products of queries by keys by width: scores and mix; scores, their gradient, that of the queries; and of both others."""
+"""Products of queries, keys and width: scores and mix; scores, their gradient and the queries'; and both others'."""
 _CAUSAL = re.compile(r'"mask_type":\s*"\w*CAUSAL')
 
 
