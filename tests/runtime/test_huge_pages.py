@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from moec.runtime import huge_pages
 from moec.runtime.huge_pages import HUGE_PAGES, TUNABLES, start_with_huge_pages, with_huge_pages
 
