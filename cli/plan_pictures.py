@@ -19,8 +19,8 @@ from moec.compiler.report.figures import (
 )
 from moec.compiler.report.law_figure import LawFigure, law_figure
 from moec.compiler.report.svg import most_of
-from moec.compiler.report.svg_law import MOST_LOSS, legend_text
-from moec.compiler.units import size
+from moec.compiler.report.svg_law import MOST_LOSS, STAR, legend_text
+from moec.compiler.units import count, duration, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,8 +97,6 @@ def _memory(panel: Axes, figure: MemoryFigure) -> None:
 
 def _time(panel: Axes, figure: TimeFigure) -> None:
     """A bar for each part of a step, longest first."""
-    from moec.compiler.units import duration
-
     parts = most_of(figure.parts)
     for row, part in enumerate(parts):
         face, hatch = HATCHES[part.kind]
@@ -110,16 +108,10 @@ def _time(panel: Axes, figure: TimeFigure) -> None:
 def _name_rows(panel: Axes, names: Sequence[str]) -> None:
     panel.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=9)
     panel.invert_yaxis()
-    panel.xaxis.set_major_locator(_four_ticks())
+    panel.locator_params(axis="x", nbins=4)
     panel.tick_params(axis="x", labelsize=8)
     panel.grid(axis="x", color="0.9")
     panel.set_axisbelow(True)
-
-
-def _four_ticks() -> object:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4)
 
 
 def _mesh(panel: Axes, figure: MeshFigure) -> None:
@@ -167,8 +159,10 @@ def _laws(panel: Axes, figure: LawFigure) -> None:
         )
     panel.axvline(figure.ratio_params, color="#a33", linestyle=":", linewidth=1.5, label=figure.ratio_text)
     panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(lambda n_params, _: count(round(n_params)))
+    panel.set_xlim(figure.curves[0].points[0][0], figure.curves[0].points[-1][0])
     panel.set_ylim(0, MOST_LOSS)
     panel.set_xlabel("parameters that a law counts")
-    panel.set_ylabel("nats above its least loss")
+    panel.set_ylabel("nats above its least loss (+)")
     panel.grid(color="0.9")
-    panel.figure.legend(loc="outside lower left", frameon=False, fontsize=8)
+    panel.figure.legend(loc="outside lower left", frameon=False, fontsize=8, title=STAR, title_fontsize=8)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from moec.compiler.plain_text import plain
+from moec.compiler.plain_text import plain, wrapped
 from moec.compiler.report.figures import AxisBand, MemoryFigure, MeshFigure, Part, TimeFigure
 
 WIDTH: Final = 480
@@ -115,8 +115,11 @@ def _added_up(parts: Sequence[Part]) -> Part:
     return Part(f"{len(parts)} others", sum(part.value for part in parts), f"up to {first.text} each", first.kind)
 
 
-BAND: Final = 104
-"""Height of an axis: its name, what lies on it, the cells, what is sent."""
+BAND: Final = 118
+"""Height of an axis: its name, what lies on it, the cells, what is sent on two lines."""
+
+SENT_COLUMNS: Final = 68
+"""Letters of small print that the width holds."""
 
 MOST_CELLS: Final = 12
 
@@ -144,7 +147,9 @@ def _band(band: AxisBand, y: float) -> Iterator[str]:
             f'stroke="#222" stroke-width="0.8" stroke-dasharray="{dashes}"/>'
         )
         yield text(cell * width + width / 2, y + 43, _cell_label(cell, cells, band.size), SMALL, "middle")
-    yield text(0, y + 68, f"a device sends: {band.sent}" if band.sent else "nothing is sent over it", SMALL)
+    sent = f"a device sends: {band.sent}" if band.sent else "nothing is sent over it"
+    for line, words in enumerate(wrapped(sent, SENT_COLUMNS)):
+        yield text(0, y + 68 + 15 * line, words, SMALL)
 
 
 def _cell_label(cell: int, cells: int, size: int) -> str:

@@ -18,6 +18,9 @@ MOST_LOSS: Final = 0.6
 
 DASHES: Final = ("", "7 4", "2 3", "9 3 2 3", "14 4", "5 2 1 2", "1 5")
 
+ACROSS_AND_UP: Final = "across: parameters that a law counts; up: nats above its least loss (+)"
+STAR: Final = "*: this model or its tokens are outside what the law was fitted on"
+
 Scale = Callable[[float], float]
 """From a number to a place in the picture."""
 
@@ -37,9 +40,9 @@ def law_svg(figure: LawFigure) -> str:
     for number, curve in enumerate(figure.curves):
         shapes += [_path(curve, DASHES[number % len(DASHES)], frame), *_legend(curve, number)]
     shapes += [_circle(curve, frame) for curve in figure.curves]
-    shapes.append(text(LEFT, BOTTOM + 42, "across: parameters that a law counts; up: nats above its least loss", SMALL))
-    shapes.append(text(LEFT, BOTTOM + 60, f"circles: this run; dotted line: {figure.ratio_text}", SMALL))
-    return drawing(figure.title, BOTTOM + 66 + LEGEND_ROW * len(figure.curves), shapes)
+    for number, words in enumerate((ACROSS_AND_UP, f"circles: this run; dotted line: {figure.ratio_text}", STAR)):
+        shapes.append(text(LEFT, BOTTOM + 42 + 18 * number, words, SMALL))
+    return drawing(figure.title, BOTTOM + 84 + LEGEND_ROW * len(figure.curves), shapes)
 
 
 def _frame(figure: LawFigure) -> Frame:
@@ -86,17 +89,16 @@ def _circle(curve: Curve, frame: Frame) -> str:
 
 
 def _legend(curve: Curve, number: int) -> Iterator[str]:
-    y = BOTTOM + 80 + LEGEND_ROW * number
+    y = BOTTOM + 98 + LEGEND_ROW * number
     dashes = DASHES[number % len(DASHES)]
     yield f'<path d="M{LEFT} {y - 4:.1f}h36" stroke="#222" stroke-width="2" stroke-dasharray="{dashes}"/>'
     yield text(LEFT + 44, y, legend_text(curve), SMALL)
 
 
 def legend_text(curve: Curve) -> str:
-    """The law, what it counts, what it predicts, and whether it was fitted on such models."""
-    doubt = "; outside its fit" if curve.doubts else ""
-    counts = curve.counts.replace("_", " ")
-    return f"{curve.law}, N {counts}: loss {curve.loss:.3f}, {curve.above:.3f} above least{doubt}"
+    """The law, what it counts, what it predicts for this run, and by how much that is above its least."""
+    star = "*" if curve.doubts else ""
+    return f"{curve.law}{star}, {curve.counts.replace('_', ' ')}: loss {curve.loss:.3f}, +{curve.above:.3f}"
 
 
 def _mark(x: float) -> str:
