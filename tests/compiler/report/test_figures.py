@@ -33,6 +33,7 @@ NODES = replace(
     model=replace(LAPTOP.model, dtype=SWITCH_BASE.dtype),
     mesh=mesh(GPU, 16, expert=8, data=2),
     batch=replace(LAPTOP.batch, tokens=65_536),
+    budget=replace(LAPTOP.budget, tokens=100_000_000),
 )
 RUNS = {"laptop": LAPTOP, "baseline": BASELINE, "pod": POD, "nodes": NODES}
 
