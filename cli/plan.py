@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moec.cli.command import OK, Command, Failure
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 def _add_arguments(parser: ArgumentParser) -> None:
     add_spec(parser)
     add_run(parser)
-    parser.add_argument("--format", choices=("text", "json", "markdown"), default="text", help="default: text")
+    parser.add_argument(
+        "--format", choices=("text", "json", "markdown"), help="default: text, or nothing beside --html and --png"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write one page with pictures and all numbers, no script in it")
+    parser.add_argument("--png", metavar="DIR", help="write pictures of memory, step time, mesh and laws of each run")
     parser.add_argument(
         "--prove-top",
         metavar="N",
@@ -31,8 +37,37 @@ def _run(arguments: Namespace) -> int:
     plans = read_placed_plans(arguments.spec, arguments.run)
     if arguments.prove_top is not None:
         plans = _proven(arguments, plans)
-    print(_rendered(arguments.format, plans).rstrip("\n"))
+    _write_pictures(arguments, plans)
+    if arguments.format or not (arguments.html or arguments.png):
+        print(_rendered(arguments.format or "text", plans).rstrip("\n"))
     return OK
+
+
+def _write_pictures(arguments: Namespace, plans: tuple[tuple[Plan, Places], ...]) -> None:
+    """The files that --html and --png ask for, each told on standard error."""
+    try:
+        if arguments.html:
+            _told(_write_page(Path(arguments.html), plans))
+        if arguments.png:
+            from moec.cli.plan_pictures import draw_plan
+
+            for plan, _ in plans:
+                for path in draw_plan(plan, Path(arguments.png)):
+                    _told(path)
+    except OSError as error:
+        raise Failure(f"{error.filename or arguments.html or arguments.png}: {error.strerror}") from error
+
+
+def _write_page(path: Path, plans: tuple[tuple[Plan, Places], ...]) -> Path:
+    from moec.cli.files import write_whole
+    from moec.compiler.report.html import plans_html
+
+    write_whole(path, plans_html(plans))
+    return path
+
+
+def _told(path: Path) -> None:
+    print(f"wrote    {path}", file=sys.stderr)
 
 
 def _proven(arguments: Namespace, plans: tuple[tuple[Plan, Places], ...]) -> tuple[tuple[Plan, Places], ...]:
@@ -75,6 +110,8 @@ COMMAND = Command(
         "moec plan tiny.moe",
         "moec plan tiny.moe --run baseline",
         "moec plan tiny.moe --format json   # {run: {…}}",
+        "moec plan tiny.moe --html plan.html   # one page, opens anywhere",
+        "moec plan tiny.moe --png pictures   # four PNGs per run",
         "moec plan pod.moe --prove-top 3   # asks the target's own compiler",
     ),
     _add_arguments,

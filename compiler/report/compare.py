@@ -13,13 +13,17 @@ _Row = tuple[str, Callable[[Plan], float], Callable[[float], str]]
 
 
 def compare(plans: Sequence[Plan]) -> str:
+    """The comparison as text; ends with a line end."""
+    return "\n".join(table_text(comparison(plans))) + "\n"
+
+
+def comparison(plans: Sequence[Plan]) -> Table:
     """One row per quantity, one column per run, and its ratio to the first run."""
     first = plans[0]
     columns = [Column("side by side"), Column(first.run.name, "right")]
     for plan in plans[1:]:
         columns += [Column(plan.run.name, "right"), Column("ratio", "right")]
-    rows = tuple(_row(row, plans) for row in _ROWS)
-    return "\n".join(table_text(Table(tuple(columns), rows))) + "\n"
+    return Table(tuple(columns), tuple(_row(row, plans) for row in _ROWS))
 
 
 def _row(row: _Row, plans: Sequence[Plan]) -> tuple[str, ...]:

@@ -49,3 +49,50 @@ def test_mistakes_go_to_standard_error(moec, tiny) -> None:
     assert called.out == ""
     assert "error[MOE" in called.err
     assert "Traceback" not in called.err
+
+
+def test_a_page_is_written_with_all_runs_and_the_plan_is_not_printed_beside_it(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--html", "plan.html")
+    assert called.status == 0
+    assert called.out == ""
+    assert "plan.html" in called.err
+    text = (tiny.parent / "plan.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "baseline: model dense" in text
+    assert "with_moe: model sparse" in text
+
+
+def test_a_doc_comment_cannot_put_markup_into_the_page(moec, tiny) -> None:
+    spec = tiny.read_text(encoding="utf-8").replace("run baseline", "/// <script>alert(1)</script>\nrun baseline")
+    tiny.write_text(spec, encoding="utf-8")
+    assert moec("plan", "tiny.moe", "--html", "plan.html").status == 0
+    text = (tiny.parent / "plan.html").read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_a_page_can_stand_beside_json(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--html", "plan.html", "--format", "json")
+    assert list(json.loads(called.out)) == ["baseline", "with_moe"]
+
+
+def test_four_pictures_are_drawn_per_run(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--png", "pictures", "--run", "with_moe")
+    assert called.status == 0
+    drawn = sorted((tiny.parent / "pictures").iterdir())
+    assert [path.stem for path in drawn] == [
+        "with_moe-laws",
+        "with_moe-memory",
+        "with_moe-mesh",
+        "with_moe-step_time",
+    ]
+    for path in drawn:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.name in called.err
+
+
+def test_a_page_that_cannot_be_written_is_misuse_and_says_where(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--html", "missing/plan.html")
+    assert called.status == 2
+    assert "missing" in called.err
+    assert "Traceback" not in called.err
