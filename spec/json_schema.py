@@ -56,6 +56,7 @@ _DEFINITIONS: Final[Mapping[str, Schema]] = {
     },
     "topology": {"type": "string", "pattern": "^[0-9]+(x[0-9]+)+$"},
     "reference": {"type": "string", "pattern": _NAME.replace("$", r"(\.[A-Za-z_][A-Za-z0-9_]*)*$")},
+    "value": {"type": ["string", "number", "boolean", "array"], "items": {"$ref": "#/definitions/value"}},
     "asserts": {
         "type": "array",
         "description": "What must hold over the plan.",
@@ -74,11 +75,10 @@ _DEFINITIONS: Final[Mapping[str, Schema]] = {
 
 def json_schema() -> Schema:
     """The schema, the same on every call, ready to be written as JSON."""
-    values = {"type": ["string", "number", "boolean", "array"]}
     top = {
         "edition": {"const": EDITION, "description": "The rules by which the file is read."},
         "use": _named({"type": "string"}, "Other files, by alias: `{base: base.moe.yaml}`."),
-        "let": _named(values, "Named values."),
+        "let": _named({"$ref": "#/definitions/value"}, "Named values."),
     }
     kinds = {
         info.path: {**_named({"$ref": f"#/definitions/{info.path}"}, info.doc), "defaultSnippets": snippets(info)}

@@ -144,6 +144,12 @@ def spoilt_trees(draw: st.DrawFn) -> Any:
     return tree
 
 
+def test_a_list_of_values_holds_values_alone() -> None:
+    tree = copy.deepcopy(TREES[0])
+    assert VALIDATOR.is_valid({**tree, "let": {"sizes": [1, "4Ki", [True]]}})
+    assert not VALIDATOR.is_valid({**tree, "let": {"sizes": [{"that": "plan.steps > 0"}]}})
+
+
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(spoilt_trees())
 def test_what_the_schema_accepts_has_no_structural_mistake(tree: Any) -> None:
