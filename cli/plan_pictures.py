@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from moec.compiler.plain_text import plain
 from moec.compiler.plan import Plan
 from moec.compiler.report.figures import (
+    NOTHING_CUT,
     AxisBand,
     MemoryFigure,
     MeshFigure,
@@ -122,22 +123,18 @@ def _mesh(panel: Axes, figure: MeshFigure) -> None:
     for number, band in enumerate(figure.bands):
         _band(panel, band, 3 * number)
     if not figure.bands:
-        panel.text(0, 1, "Nothing is cut and nothing is sent.", fontsize=10)
+        panel.text(0, 1, NOTHING_CUT, fontsize=10)
 
 
 def _band(panel: Axes, band: AxisBand, top: int) -> None:
-    cells = min(band.size, MOST_CELLS)
-    slow = " over the slow network" if band.slow else ""
-    panel.text(0, top + 0.7, plain(f"{band.axis} {band.size}{slow}: {band.carries}"), fontsize=10)
-    for cell in range(cells):
+    cells = band.cells(MOST_CELLS)
+    width = 1 / len(cells)
+    panel.text(0, top + 0.7, plain(f"{band.name}: {band.carries}"), fontsize=10)
+    for cell, label in enumerate(cells):
         face, dashes = ("white" if cell % 2 else "#dce6f0"), ("--" if band.slow else "-")
-        left, width = cell / cells, 1 / cells
-        panel.barh(top + 1.3, width, height=0.8, left=left, color=face, edgecolor="0.15", linestyle=dashes)
-        hidden = band.size > cells and cell == cells - 2
-        label = "…" if hidden else str(band.size - 1 if cell == cells - 1 else cell)
-        panel.text(left + width / 2, top + 1.3, label, ha="center", va="center", fontsize=8)
-    sent = f"a device sends: {band.sent}" if band.sent else "nothing is sent over it"
-    panel.text(0, top + 2.15, sent, fontsize=9)
+        panel.barh(top + 1.3, width, height=0.8, left=cell * width, color=face, edgecolor="0.15", linestyle=dashes)
+        panel.text((cell + 0.5) * width, top + 1.3, label, ha="center", va="center", fontsize=8)
+    panel.text(0, top + 2.15, band.sending, fontsize=9)
 
 
 def _laws(panel: Axes, figure: LawFigure) -> None:

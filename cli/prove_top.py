@@ -36,16 +36,16 @@ class Verdict:
 def plan_by_proof(run: RunSpec, plan: Plan, number: int) -> Plan:
     """The plan of the candidate that is taken; `plan` itself where nothing was open. Failure: none is accepted."""
     from moec.compiler.pipeline import best_plans
+    from moec.compiler.report.choices import layout_of
 
     if plan.choices is None:
         print(f"{run.name}: nothing was left to choose, so nothing is proven", file=sys.stderr)
         return plan
-    candidates = best_plans(run, number)
+    candidates = best_plans(run, plan, number)
     verdicts = prove(candidates)
     taken = pick(verdicts)
     for candidate, verdict in zip(plan.choices.best, verdicts, strict=False):
-        layout = " ".join(f"{axis}={size}" for axis, size in candidate.axes.items() if size > 1) or "one device"
-        print(f"{run.name}: {layout}, remat {candidate.remat}: {verdict.text}", file=sys.stderr)
+        print(f"{run.name}: {layout_of(candidate)}, remat {candidate.remat}: {verdict.text}", file=sys.stderr)
     if taken is None:
         raise Failure(f"{run.name}: the compiler accepts none of the best {len(candidates)}", DIAGNOSED)
     return with_verdicts(candidates[taken], plan, verdicts, taken)

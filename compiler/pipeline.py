@@ -103,11 +103,8 @@ def plan_scaled(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     return None, in_order((*told, budget_codes.no_scale(at, min(TRIED, len(found)), why, budget_at)))
 
 
-def best_plans(run: RunSpec, number: int) -> tuple[Plan, ...]:
-    """The plans of the best `number` layouts of a run that leaves some open, best first."""
-    plan, _ = plan_run(run)
-    if plan is None or plan.choices is None:
-        return ()
+def best_plans(run: RunSpec, plan: Plan, number: int) -> tuple[Plan, ...]:
+    """The plans of the best `number` layouts of `run`, which leaves some open and whose plan is `plan`, best first."""
     # The sizes of an open scale stay those of the plan, whatever is proven of its layouts.
     sized = replace(run, model=plan.run.model, budget=plan.run.budget, reference=None, written=plan.run.written)
     found = (plan_sized(candidate)[0] for candidate in shortlist(sized, Pricer(sized), number))

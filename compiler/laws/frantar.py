@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from typing import Final
 
@@ -48,15 +48,7 @@ LAW: Final = Law(
     name="frantar",
     title="Sparsely connected models",
     form="L = (a_s * (1 - S)**b_s + c_s) / N**b_n + (a_d / D)**b_d + floor",
-    coefficients={
-        "a_s": 16.8,
-        "b_s": 0.722,
-        "c_s": 45.0,
-        "b_n": 0.245,
-        "a_d": 6.9e8,
-        "b_d": 0.203,
-        "floor": 0.651,
-    },
+    coefficients=asdict(FITS["t5_c4"]),
     counts=("nonzero",),
     n_means="weights that are not zero: (1 - sparsity) of all parameters",
     log_base="none",

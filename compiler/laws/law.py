@@ -86,9 +86,14 @@ class Law:
     notes: tuple[str, ...] = ()
 
 
+def surface_of(law: Law, routed: Routed) -> Surface | str | None:
+    """The law with the routing put in, or why it says nothing about such a model; None for a ratio."""
+    return law.surface(routed) if law.surface is not None else None
+
+
 def loss_of(law: Law, routed: Routed, n_tokens: float) -> float | None:
     """The loss that the law predicts, None where it predicts none for such a model."""
-    surface = law.surface(routed) if law.surface is not None else None
+    surface = surface_of(law, routed)
     return surface.loss(routed.n_params, n_tokens) if isinstance(surface, Surface) else None
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import log, sqrt
 from typing import Final
 
-from moec.compiler.laws.law import Law, Routed
+from moec.compiler.laws.law import Law, Routed, is_tie, surface_of
 from moec.compiler.laws.registry import LAWS
 from moec.compiler.laws.solve import compute_optimal
 from moec.compiler.laws.surface import Surface
@@ -75,7 +75,7 @@ def scales(run: RunSpec, size_of: SizeOf) -> tuple[tuple[Scaled, ...], tuple[Dia
     if written is None:
         return (), ()
     routed = routed_of(run, written.tensors, written.parameters)
-    surface = law.surface(routed) if law.surface is not None else None
+    surface = surface_of(law, routed)
     if isinstance(surface, str):
         return (), (codes.law_says_nothing(place(run, "budget.law"), law.name, surface, WHAT_ELSE),)
     wanted = wanted_params(run, surface, float(written.flops.train_per_token) / routed.n_params)
@@ -105,7 +105,7 @@ def _score(run: RunSpec, law: Law, size_of: SizeOf, depth_over_width: float) -> 
     if sized is None:
         return None
     routed = routed_of(run, sized.tensors, sized.parameters)
-    surface = law.surface(routed) if law.surface is not None else None
+    surface = surface_of(law, routed)
     if isinstance(surface, str):
         return None
     per_token = float(sized.flops.train_per_token)
@@ -128,8 +128,7 @@ def scale_plan(found: tuple[Scaled, ...], chosen: Scaled) -> ScalePlan:
     """What was chosen, and the best of the others: those within the law's error are ties."""
     law = _law_of(chosen)
     others = [one for one in found if one is not chosen]
-    ties = [one for one in others if chosen.loss is not None and one.loss is not None]
-    ties = [one for one in ties if abs((one.loss or 0.0) - (chosen.loss or 0.0)) <= law.rmse]
+    ties = [one for one in others if _ties(one, chosen, law)]
     shown = (chosen, *others[: SHOWN - 1])
     sizes = [one.routed.n_params for one in (chosen, *ties)]
     return ScalePlan(
@@ -140,6 +139,10 @@ def scale_plan(found: tuple[Scaled, ...], chosen: Scaled) -> ScalePlan:
         rmse=law.rmse,
         best=tuple(_choice(one, chosen, law) for one in shown),
     )
+
+
+def _ties(one: Scaled, chosen: Scaled, law: Law) -> bool:
+    return one.loss is not None and chosen.loss is not None and is_tie(law, one.loss, chosen.loss)
 
 
 def _choice(one: Scaled, chosen: Scaled, law: Law) -> ScaleChoice:
@@ -166,7 +169,7 @@ def _reason(one: Scaled, chosen: Scaled, law: Law) -> str:
     more = one.loss - chosen.loss
     if more < 0:
         return "cannot be trained here"
-    return f"a tie: +{more:.2g}" if more <= law.rmse else f"+{more:.2g}"
+    return f"a tie: +{more:.2g}" if _ties(one, chosen, law) else f"+{more:.2g}"
 
 
 def doubts(chosen: Scaled) -> tuple[Diagnostic, ...]:

@@ -54,10 +54,14 @@ def _ranking(plan: Plan) -> tuple[Paragraph | Table, ...]:
     return Paragraph(text), Table(columns, tuple(_candidate(choice) for choice in choices.best))
 
 
+def layout_of(choice: Choice) -> str:
+    """`fsdp=8 expert=4`: the axes that are cut."""
+    return " ".join(f"{axis}={length}" for axis, length in choice.axes.items() if length > 1) or "one device"
+
+
 def _candidate(choice: Choice) -> tuple[str, ...]:
-    layout = " ".join(f"{axis}={length}" for axis, length in choice.axes.items() if length > 1) or "one device"
     return (
-        layout,
+        layout_of(choice),
         f"{choice.micro_tokens:,}",
         choice.remat,
         duration(choice.seconds),

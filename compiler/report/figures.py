@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from moec.compiler.formulas.network import fast_devices, network_of
 from moec.compiler.plan import Plan
@@ -43,6 +44,10 @@ class TimeFigure:
     parts: tuple[Part, ...]
 
 
+NOTHING_CUT: Final = "Nothing is cut and nothing is sent."
+"""What a mesh without bands says."""
+
+
 @dataclass(frozen=True, slots=True)
 class AxisBand:
     """One mesh axis. `sent` is what a device sends over it in a step, "" where nothing; `slow` tells of its network."""
@@ -52,6 +57,23 @@ class AxisBand:
     carries: str
     sent: str
     slow: bool
+
+    @property
+    def name(self) -> str:
+        """`expert 8`, and which network it is on where that is the slow one."""
+        return f"{self.axis} {self.size}{' over the slow network' if self.slow else ''}"
+
+    @property
+    def sending(self) -> str:
+        """What a device sends, as a sentence."""
+        return f"a device sends: {self.sent}" if self.sent else "nothing is sent over it"
+
+    def cells(self, most: int) -> tuple[str, ...]:
+        """The devices along the axis by number, at most `most`; the last but one of a long axis stands for those left
+        out."""
+        if self.size <= most:
+            return tuple(str(device) for device in range(self.size))
+        return (*(str(device) for device in range(most - 2)), "…", str(self.size - 1))
 
 
 @dataclass(frozen=True, slots=True)

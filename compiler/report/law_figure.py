@@ -8,7 +8,7 @@ from math import exp, log
 from typing import Final
 
 from moec.compiler.laws.chinchilla import TOKENS_PER_PARAM
-from moec.compiler.laws.law import Law
+from moec.compiler.laws.law import Law, surface_of
 from moec.compiler.laws.registry import LAWS
 from moec.compiler.laws.surface import Surface
 from moec.compiler.passes.ask_law import counted, outside_fit, routed_of
@@ -87,7 +87,7 @@ def _asked(plan: Plan) -> Iterator[Asked]:
         counts = counted(plan.run.budget) if counted(plan.run.budget) in law.counts else law.counts[0]
         run = replace(plan.run, budget=replace(plan.run.budget, count=counts))
         routed = routed_of(run, plan.tensors, plan.parameters)
-        surface = law.surface(routed) if law.surface is not None else None
+        surface = surface_of(law, routed)
         if isinstance(surface, Surface):
             doubts = tuple(outside_fit(law.fitted, routed, plan.budget.tokens))
             yield Asked(law, counts, surface, float(routed.n_params), doubts)

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from moec.compiler.plain_text import plain, wrapped
-from moec.compiler.report.figures import AxisBand, MemoryFigure, MeshFigure, Part, TimeFigure
+from moec.compiler.report.figures import NOTHING_CUT, AxisBand, MemoryFigure, MeshFigure, Part, TimeFigure
 
 WIDTH: Final = 480
 ROW: Final = 44
@@ -130,30 +130,21 @@ def mesh_svg(figure: MeshFigure) -> str:
     for number, band in enumerate(figure.bands):
         shapes += _band(band, 44 + BAND * number)
     if not figure.bands:
-        shapes.append(text(0, 40, "Nothing is cut and nothing is sent."))
+        shapes.append(text(0, 40, NOTHING_CUT))
     return drawing(figure.title, 44 + max(12, BAND * len(figure.bands) - 20), shapes)
 
 
 def _band(band: AxisBand, y: float) -> Iterator[str]:
-    cells = min(band.size, MOST_CELLS)
-    width = WIDTH / cells
-    slow, dashes = (" over the slow network", "4 3") if band.slow else ("", "")
-    yield text(0, y, f"{band.axis} {band.size}{slow}", BOLD)
+    cells = band.cells(MOST_CELLS)
+    width, dashes = WIDTH / len(cells), "4 3" if band.slow else ""
+    yield text(0, y, band.name, BOLD)
     yield text(0, y + 18, band.carries, SMALL)
-    for cell in range(cells):
+    for cell, label in enumerate(cells):
         fill = "#fff" if cell % 2 else "#dce6f0"
         yield (
             f'<rect x="{cell * width + 0.5:.1f}" y="{y + 26:.1f}" width="{width - 1:.1f}" height="24" fill="{fill}" '
             f'stroke="#222" stroke-width="0.8" stroke-dasharray="{dashes}"/>'
         )
-        yield text(cell * width + width / 2, y + 43, _cell_label(cell, cells, band.size), SMALL, "middle")
-    sent = f"a device sends: {band.sent}" if band.sent else "nothing is sent over it"
-    for line, words in enumerate(wrapped(sent, SENT_COLUMNS)):
+        yield text(cell * width + width / 2, y + 43, label, SMALL, "middle")
+    for line, words in enumerate(wrapped(band.sending, SENT_COLUMNS)):
         yield text(0, y + 68 + 15 * line, words, SMALL)
-
-
-def _cell_label(cell: int, cells: int, size: int) -> str:
-    """The number of the device along the axis; the last but one of a long axis stands for those left out."""
-    if size > cells and cell == cells - 2:
-        return "…"
-    return str(size - 1 if cell == cells - 1 else cell)

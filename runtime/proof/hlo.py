@@ -95,36 +95,22 @@ class Module:
 def read_module(text: str) -> Module:
     """The module whose text the compiler gave. Errors: ValueError where the text has no entry computation."""
     computations: dict[str, Computation] = {}
-    entry, name, lines = "", "", list[Instruction]()
-    for line in _whole_lines(text):
-        opening = None if line.startswith(" ") else _COMPUTATION.match(line)
+    entry, name, lines = "", "", list[str]()
+    for line in text.splitlines():
+        opening = None if name or line.startswith(" ") else _COMPUTATION.match(line)
         if opening:
             name, lines = opening.group(2), []
             entry = name if opening.group(1) else entry
         elif line == "}" and name:
-            computations[name] = Computation(name, tuple(lines))
+            computations[name] = Computation(name, tuple(row for whole in lines for row in _instructions(whole)))
             name = ""
-        elif name:
-            lines += _instructions(line)
+        elif name and line.startswith("  "):
+            lines.append(line)
+        elif name and lines:  # what a kernel says about itself may have line breaks, and is not indented
+            lines[-1] += line
     if not entry:
         raise ValueError("the compiler's text has no entry computation")
     return Module(entry, computations)
-
-
-def _whole_lines(text: str) -> Iterator[str]:
-    """The lines, each with those that continue it: what a kernel says about itself may have line breaks, and its parts
-    are not indented as instructions are."""
-    whole, inside = "", False
-    for line in text.splitlines():
-        if inside and line != "}" and not line.startswith("  "):
-            whole += line
-            continue
-        if whole:
-            yield whole
-        inside = bool(_COMPUTATION.match(line)) or (inside and line != "}")
-        whole = line
-    if whole:
-        yield whole
 
 
 def arrays_of(text: str) -> tuple[Array, ...]:

@@ -84,7 +84,7 @@ def test_the_candidates_are_those_of_the_plan_in_their_order(run):
     plan, _ = plan_run(run)
     assert plan is not None
     assert plan.choices is not None
-    candidates = best_plans(run, 3)
+    candidates = best_plans(run, plan, 3)
     assert [dict(one.mesh.axes) for one in candidates] == [dict(one.axes) for one in plan.choices.best]
     assert [one.step_time.seconds for one in candidates] == [one.seconds for one in plan.choices.best]
 
