@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from moec.compiler.emit.module import emit_program
@@ -37,4 +36,6 @@ def compile_run(plan: Plan) -> Artifacts:
 
 def identity_of(resolved: str) -> str:
     """What a checkpoint is held to: the hash of the resolved spec."""
+    import hashlib
+
     return f"sha256:{hashlib.sha256(resolved.encode()).hexdigest()}"

@@ -7,36 +7,31 @@ from mistakes; and because a table without callbacks can be shared by all files 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from moec.spec.kept_table import keep_table, read_table
+from moec.spec.table import Reduction, Table
 
 if TYPE_CHECKING:
     from lark import Lark
     from lark.grammar import Rule
 
 
-class Reduction(NamedTuple):
-    """A rule was read in full: `size` symbols become one `origin`, made by the builder's method `build`."""
-
-    size: int
-    origin: str
-    build: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What to do in a state with a token: go to another state (an int) or reduce first."""
-
-    actions: dict[int, dict[str, int | Reduction]]
-    start: int
-    end: int
-
-
 @cache
 def load_table() -> Table:
-    """The table of the grammar, computed once per process."""
+    """The table of the grammar: kept by an earlier process, or computed, once per process."""
+    grammar = _grammar()
+    table = read_table(grammar)
+    if table is None:
+        table = compute_table()
+        keep_table(grammar, table)
+    return table
+
+
+def compute_table() -> Table:
+    """The table as lark computes it."""
     configuration = build_lark().parse_interactive().parser_state.parse_conf
     actions = {
         state: {symbol: _action(argument) for symbol, (_, argument) in row.items()}
@@ -59,8 +54,11 @@ def build_lark() -> Lark:
         def lex(self, lexer_state: object, parser_state: object) -> Iterator[Token]:
             return iter(())
 
-    text = resources.files("moec.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", lexer=NoLexer, start="file", strict=True, maybe_placeholders=False)
+    return Lark(_grammar(), parser="lalr", lexer=NoLexer, start="file", strict=True, maybe_placeholders=False)
+
+
+def _grammar() -> str:
+    return resources.files("moec.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
 
 
 def _action(argument: int | Rule) -> int | Reduction:

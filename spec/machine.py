@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from moec.spec.builder import Builder
-from moec.spec.grammar import Reduction, Table
 from moec.spec.lexer import Token
+from moec.spec.table import Reduction, Table
 
 
 class Machine:
