@@ -35,7 +35,8 @@ from moec.runtime.train_step import jit_train_step
 SPEC = Path(__file__).parent.parent / "examples" / "quickstart.moe"
 SEQUENCES = 16
 PLAIN = {"dense": "plain dense", "experts": "plain experts"}
-TOKENS = SEQUENCES * plain_step.LENGTH
+LENGTH = plain_step.QUICKSTART.length
+TOKENS = SEQUENCES * LENGTH
 
 
 @dataclass
@@ -59,8 +60,8 @@ def emitted(program: Program, tokens: np.ndarray) -> Timed:
     """The program's own train step."""
     layout = lay_out(program, make_mesh(program.mesh))
     rows = tokens[None]
-    shape = (1, SEQUENCES, plain_step.LENGTH)
-    positions = np.broadcast_to(np.arange(plain_step.LENGTH, dtype=np.int32), shape)
+    shape = (1, SEQUENCES, LENGTH)
+    positions = np.broadcast_to(np.arange(LENGTH, dtype=np.int32), shape)
     ones = np.ones(shape, np.int32)
     batch = Batch(rows[..., :-1], rows[..., 1:], positions, ones, np.full(shape, 1 / TOKENS, np.float32))
     batch = jax.tree.map(jnp.asarray, batch)
@@ -74,18 +75,18 @@ def emitted(program: Program, tokens: np.ndarray) -> Timed:
     return Timed(step, initial_state(program, layout))
 
 
-def plain(tokens: np.ndarray, *, moe: bool) -> Timed:
+def plain(tokens: np.ndarray, model: plain_step.Shape) -> Timed:
     """The same model by hand."""
     schedule = optax.warmup_cosine_decay_schedule(0.0, 3e-3, warmup_steps=3, decay_steps=245, end_value=3e-4)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.1))
-    train_step = plain_step.make_step(optimizer)
+    train_step = plain_step.make_step(model, optimizer)
     inputs, targets = jnp.asarray(tokens[:, :-1]), jnp.asarray(tokens[:, 1:])
 
     def step(state: tuple) -> tuple[object, object]:
         params, optimizer_state, loss = train_step(*state, inputs, targets)
         return (params, optimizer_state), loss
 
-    params = plain_step.make_params(moe=moe)
+    params = plain_step.make_params(model)
     return Timed(step, (params, optimizer.init(params)))
 
 
@@ -112,12 +113,13 @@ def compiled_programs(folder: Path) -> dict[str, Program]:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-    shape = (SEQUENCES, plain_step.LENGTH + 1)
-    tokens = np.random.default_rng(0).integers(0, plain_step.VOCAB, shape).astype(np.int32)
+    shape = (SEQUENCES, LENGTH + 1)
+    tokens = np.random.default_rng(0).integers(0, plain_step.QUICKSTART.vocab, shape).astype(np.int32)
     with tempfile.TemporaryDirectory() as folder:
         programs = compiled_programs(Path(folder))
     steps = {name: emitted(program, tokens) for name, program in programs.items()}
-    steps |= {PLAIN["dense"]: plain(tokens, moe=False), PLAIN["experts"]: plain(tokens, moe=True)}
+    steps[PLAIN["dense"]] = plain(tokens, plain_step.QUICKSTART)
+    steps[PLAIN["experts"]] = plain(tokens, plain_step.QUICKSTART_EXPERTS)
     for _ in range(2 + rounds):
         for timed in steps.values():
             timed.run()
