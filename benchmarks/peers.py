@@ -1,0 +1,302 @@
+"""Training steps of moec and its peers on the same shapes and random tokens, in turns.
+
+    python benchmarks/peers.py [--shapes 256x4x256 512x4x256] [--seconds 60] [--results FILE]
+
+Peers: the plain step of plain_step.py (the floor), Hugging Face transformers on torch, MaxText. Each runs in its own
+process, perhaps in another Python (`--transformers PYTHON`, `--maxtext PYTHON`); one that is not installed there is
+skipped with a line. A group starts its peers one after the other, then they take turns, a step each, until the time is
+up. All get the same glibc setting for huge pages. A mixture has as many active weights as the dense model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent / "peer_workers"))
+from protocol import BALANCE_LOSS, BETAS, CLIP, LEARNING_RATE, STEP, WEIGHT_DECAY, Work
+
+WORKERS = Path(__file__).parent / "peer_workers"
+TOKENS, VOCAB, D_HEAD = 2048, 512, 64
+SPEC = """edition = 2026
+model peer {{
+  vocab_size = {vocab}
+  seq_len    = {length}
+  n_layers   = {layers}
+  d_model    = {width}
+  attention {{ n_heads = {heads}, n_kv_heads = {heads} }}
+{feed_forward}}}
+mesh here {{ hardware = cpu, devices = 1 }}
+data text {{ source = python_stdlib, tokenizer = bytes }}
+budget b {{ tokens = 2Mi }}
+run r {{
+  model = peer
+  mesh = here
+  data = text
+  budget = b
+  batch {{ tokens = {tokens} }}
+  optimizer {{ peak_lr = {rate}, b1 = {b1}, b2 = {b2}, weight_decay = {decay}, clip_norm = {clip} }}
+}}
+"""
+FFN = "  ffn {{ d_ff = {d_ff}, activation = swiglu }}\n"
+EXPERTS = """  experts {{
+    n_experts = {n_experts}
+    top_k = {top_k}
+    d_ff = {d_ff}
+    activation = swiglu
+    capacity_factor = {capacity}
+    balance_loss = {balance}
+  }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who takes part, and how its worker is started."""
+
+    name: str
+    worker: str
+    python: str
+    needs: str
+    option: str = ""
+
+
+@dataclass
+class Running:
+    """A peer's process, and what its steps took."""
+
+    name: str
+    process: subprocess.Popen[str]
+    began: float
+    seconds: list[float] = field(default_factory=list)
+    first_step: float = 0.0
+    compiling: float = 0.0
+    peak_bytes: int = 0
+
+    def step(self) -> None:
+        told = self._ask(STEP)
+        if not self.first_step:
+            self.first_step, self.compiling = time.perf_counter() - self.began, told["compiling"]
+        self.seconds.append(told["seconds"])
+
+    def stop(self) -> None:
+        self.peak_bytes = int(self._ask("stop\n")["peak_bytes"])
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+    def _ask(self, order: str) -> dict[str, float]:
+        self.process.stdin.write(order)
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
+        return json.loads(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One peer in one group."""
+
+    peer: str
+    seconds: float
+    against_moec: float
+    first_step: float
+    compiling: float
+    peak_bytes: int
+
+
+def main() -> None:
+    options = arguments()
+    peers = installed(options)
+    with ExitStack() as stack:
+        results = stack.enter_context(open(options.results, "w", encoding="utf-8")) if options.results else None
+
+        def tell(text: str) -> None:
+            print(text, flush=True)
+            if results:
+                print(text, file=results, flush=True)
+
+        tell(heading(peers))
+        for title, dense, work in groups(options.shapes, set(options.groups)):
+            tell(table(title, work, measured(peers, dense, work, options.seconds)))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["256x4x256"], metavar="WIDTHxLAYERSxLENGTH")
+    parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=list(GROUPS), help="default: all")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of turns per group, after the first steps")
+    parser.add_argument("--results", metavar="FILE", help="write the Markdown here, too")
+    parser.add_argument("--transformers", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--maxtext", default=sys.executable, metavar="PYTHON")
+    return parser.parse_args()
+
+
+GROUPS = {
+    "dense": (0, 0, None),
+    "8-dropless": (8, 2, None),
+    "8-capacity": (8, 2, 1.25),
+    "32-dropless": (32, 4, None),
+    "32-capacity": (32, 4, 1.25),
+}
+
+
+def groups(shapes: list[str], wanted: set[str]) -> Iterator[tuple[str, Work, Work]]:
+    """Title, dense twin and work of each group."""
+    for shape in shapes:
+        width, layers, length = map(int, shape.split("x"))
+        d_ff = 344 * width // 128
+        dense = Work(width, layers, length, TOKENS // length, VOCAB, width // D_HEAD, d_ff, 0, 0, None)
+        for name, (n_experts, top_k, capacity) in GROUPS.items():
+            if name in wanted:
+                work = dense if not n_experts else mixture(dense, n_experts, top_k, capacity)
+                yield f"{shape} {name}", dense, work
+
+
+def mixture(dense: Work, n_experts: int, top_k: int, capacity: float | None) -> Work:
+    """Experts so narrow that a token passes through as many weights as in the dense model."""
+    sizes = asdict(dense) | {"n_experts": n_experts, "top_k": top_k, "capacity_factor": capacity}
+    return Work(**sizes | {"d_ff": dense.d_ff // top_k})
+
+
+def installed(options: argparse.Namespace) -> list[Peer]:
+    """The peers that are there; a line for each that is not."""
+    peers = [
+        Peer("moec", "moec_worker", sys.executable, "moec"),
+        Peer("plain JAX", "plain_worker", sys.executable, "optax"),
+        Peer("transformers, grouped_mm", "transformers_worker", options.transformers, "transformers", "grouped_mm"),
+        Peer("transformers, eager", "transformers_worker", options.transformers, "transformers", "eager"),
+        Peer("MaxText", "maxtext_worker", options.maxtext, "maxtext"),
+    ]
+    there = []
+    for peer in peers:
+        look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({peer.needs!r}) is None)"
+        if subprocess.run((peer.python, "-c", look), check=False, capture_output=True).returncode == 0:
+            there.append(peer)
+        else:
+            print(f"{peer.name}: skipped, no {peer.needs} in {peer.python}", file=sys.stderr)
+    return there
+
+
+def takes_part(peer: Peer, work: Work) -> bool:
+    """Whether the peer has that model: torch's experts drop nothing, the plain step's drop, dense needs no choice."""
+    if peer.worker == "transformers_worker":
+        return work.capacity_factor is None and (bool(work.n_experts) or peer.option == "grouped_mm")
+    if peer.worker == "plain_worker":
+        return not work.n_experts or work.capacity_factor is not None
+    return True
+
+
+def measured(peers: list[Peer], dense: Work, work: Work, seconds: float) -> list[Row]:
+    """Each peer's steps of one group; with experts moec's dense twin takes its turns, too."""
+    tasks = [(peer, work, peer.name) for peer in peers if takes_part(peer, work)]
+    if work is not dense:
+        tasks.insert(1, (peers[0], dense, "moec, the dense twin"))
+    with ExitStack() as stack:
+        running = [stack.enter_context(started(*task)) for task in tasks]
+        began = time.perf_counter()
+        while time.perf_counter() - began < seconds or len(running[0].seconds) < 4:
+            for peer in running:
+                peer.step()
+        for peer in running:
+            peer.stop()
+    return [row(peer, running[0]) for peer in running]
+
+
+@contextmanager
+def started(peer: Peer, work: Work, name: str) -> Iterator[Running]:
+    """The peer after its first two steps; killed if it is still there at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = [str(compiled(work, Path(folder)))] if peer.worker == "moec_worker" else [peer.option]
+        command = [peer.python, str(WORKERS / f"{peer.worker}.py"), json.dumps(asdict(work)), *program]
+        log = Path(folder) / "log"
+        with log.open("w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment()
+            )
+        running = Running(name, process, time.perf_counter())
+        try:
+            running.step()
+            running.step()
+            yield running
+        except RuntimeError:
+            print(log.read_text(encoding="utf-8")[-2000:], file=sys.stderr)
+            raise
+        finally:
+            process.kill()
+            process.wait()
+
+
+def compiled(work: Work, folder: Path) -> Path:
+    """The program that moec writes for this work."""
+    capacity = "dropless" if work.capacity_factor is None else work.capacity_factor
+    block = EXPERTS if work.n_experts else FFN
+    text = SPEC.format(
+        feed_forward=block.format(capacity=capacity, balance=BALANCE_LOSS, **asdict(work)),
+        tokens=work.sequences * work.length,
+        rate=LEARNING_RATE,
+        b1=BETAS[0],
+        b2=BETAS[1],
+        decay=WEIGHT_DECAY,
+        clip=CLIP,
+        **asdict(work),
+    )
+    (folder / "peer.moe").write_text(text, encoding="utf-8")
+    command = (sys.executable, "-m", "moec.cli.main", "compile", str(folder / "peer.moe"), "-o", str(folder / "out"))
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return next((folder / "out").rglob("program.py"))
+
+
+def environment() -> dict[str, str]:
+    """The same for all: huge pages, no GPU or TPU, MaxText without its cloud services."""
+    chosen = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu", "DECOUPLE_GCLOUD": "TRUE"}
+    return {**os.environ, **chosen}
+
+
+def row(peer: Running, moec: Running) -> Row:
+    """Medians without the first two steps; the ratio is the median over the turns."""
+    mine, theirs = moec.seconds[2:], peer.seconds[2:]
+    ratio = statistics.median(m / t for m, t in zip(mine, theirs, strict=True))
+    return Row(peer.name, statistics.median(theirs), ratio, peer.first_step, peer.compiling, peer.peak_bytes)
+
+
+def heading(peers: list[Peer]) -> str:
+    names = "; ".join(dict.fromkeys(peer.name for peer in peers))
+    return (
+        f"# Training steps beside peers\n\n"
+        f"Measured {date.today()} with `python benchmarks/peers.py`, {os.cpu_count()} cores, {platform.machine()}, "
+        f"load {os.getloadavg()[0]:.1f} at the start.\nPeers here: {names}.\n"
+    )
+
+
+def table(title: str, work: Work, rows: list[Row]) -> str:
+    tokens = work.sequences * work.length
+    lines = [
+        f"## {title}",
+        "| peer | s/step | tokens/s | moec against it | start to first step, s | compiling, s | peak MiB |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for told in rows:
+        lines.append(
+            f"| {told.peer} | {told.seconds:.3f} | {tokens / told.seconds:,.0f} | {told.against_moec:.2f} | "
+            f"{told.first_step:.1f} | {told.compiling:.1f} | {told.peak_bytes / 2**20:,.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
