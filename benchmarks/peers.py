@@ -1,6 +1,6 @@
 """Training steps of moec and its peers on the same shapes and random tokens, in turns.
 
-    python benchmarks/peers.py [--shapes 256x4x256 512x4x256] [--seconds 60] [--results FILE]
+    python benchmarks/peers.py [--shapes 256x4x256 512x4x256] [--tokens 2048] [--seconds 40] [--results FILE]
 
 Peers: the plain step of plain_step.py (the floor), Hugging Face transformers on torch, MaxText. Each runs in its own
 process, perhaps in another Python (`--transformers PYTHON`, `--maxtext PYTHON`); one that is not installed there is
@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).parent / "peer_workers"))
 from protocol import BALANCE_LOSS, BETAS, CLIP, LEARNING_RATE, STEP, WEIGHT_DECAY, Work
 
 WORKERS = Path(__file__).parent / "peer_workers"
-TOKENS, VOCAB, D_HEAD = 2048, 512, 64
+VOCAB, D_HEAD = 512, 64
 SPEC = """edition = 2026
 model peer {{
   vocab_size = {vocab}
@@ -128,14 +128,16 @@ def main() -> None:
             if results:
                 print(text, file=results, flush=True)
 
-        tell(heading(peers))
-        for title, dense, work in groups(options.shapes, set(options.groups)):
-            tell(table(title, work, measured(peers, dense, work, options.seconds)))
+        machine = rates()
+        tell(heading(peers, machine))
+        for title, dense, work in groups(options.shapes, options.tokens, set(options.groups)):
+            tell(table(title, work, machine, measured(peers, dense, work, options.seconds)))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["256x4x256"], metavar="WIDTHxLAYERSxLENGTH")
+    parser.add_argument("--tokens", type=int, default=2048, metavar="N", help="of a step (default: %(default)s)")
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=list(GROUPS), help="default: all")
     parser.add_argument("--seconds", type=float, default=40.0, help="of turns per group, after the first steps")
     parser.add_argument("--results", metavar="FILE", help="write the Markdown here, too")
@@ -153,12 +155,12 @@ GROUPS = {
 }
 
 
-def groups(shapes: list[str], wanted: set[str]) -> Iterator[tuple[str, Work, Work]]:
+def groups(shapes: list[str], tokens: int, wanted: set[str]) -> Iterator[tuple[str, Work, Work]]:
     """Title, dense twin and work of each group."""
     for shape in shapes:
         width, layers, length = map(int, shape.split("x"))
         d_ff = 344 * width // 128
-        dense = Work(width, layers, length, TOKENS // length, VOCAB, width // D_HEAD, d_ff, 0, 0, None)
+        dense = Work(width, layers, length, tokens // length, VOCAB, width // D_HEAD, d_ff, 0, 0, None)
         for name, (n_experts, top_k, capacity) in GROUPS.items():
             if name in wanted:
                 work = dense if not n_experts else mixture(dense, n_experts, top_k, capacity)
@@ -274,19 +276,45 @@ def row(peer: Running, moec: Running) -> Row:
     return Row(peer.name, statistics.median(theirs), ratio, peer.first_step, peer.compiling, peer.peak_bytes)
 
 
-def heading(peers: list[Peer]) -> str:
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the machine can do at best: float32 matmuls in FLOP/s, memory in bytes per second."""
+
+    flops: float
+    bytes: float
+
+
+def rates() -> Rates:
+    """Measured by peer_workers/roofline.py."""
+    command = (sys.executable, str(WORKERS / "roofline.py"))
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
+    return Rates(**json.loads(done.stdout))
+
+
+def ideal_flops(work: Work) -> float:
+    """FLOPs of a step by moec's plan: what the mathematics needs, forward and backward."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = json.loads((compiled(work, Path(folder)).parent / "plan.json").read_text(encoding="utf-8"))
+    return plan["flops_per_token"]["train"] * work.sequences * work.length
+
+
+def heading(peers: list[Peer], machine: Rates) -> str:
     names = "; ".join(dict.fromkeys(peer.name for peer in peers))
     return (
         f"# Training steps beside peers\n\n"
         f"Measured {date.today()} with `python benchmarks/peers.py`, {os.cpu_count()} cores, {platform.machine()}, "
         f"load {os.getloadavg()[0]:.1f} at the start.\nPeers here: {names}.\n"
+        f"This machine at best: {machine.flops / 1e9:,.0f} GFLOP/s in float32 matmuls of JAX, "
+        f"{machine.bytes / 1e9:,.1f} GB/s over large arrays.\n"
     )
 
 
-def table(title: str, work: Work, rows: list[Row]) -> str:
-    tokens = work.sequences * work.length
+def table(title: str, work: Work, machine: Rates, rows: list[Row]) -> str:
+    tokens, flops = work.sequences * work.length, ideal_flops(work)
     lines = [
         f"## {title}",
+        f"{tokens:,} tokens a step. The mathematics needs {flops / 1e9:,.1f} GFLOP, {flops / machine.flops:.3f} s at "
+        f"the machine's best: moec reaches {flops / machine.flops / rows[0].seconds:.0%} of it.\n",
         "| peer | s/step | tokens/s | moec against it | start to first step, s | compiling, s | peak MiB |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
