@@ -5,7 +5,7 @@ What a change does to the mathematics is said of each: none is proposed silently
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -19,9 +19,10 @@ from moec.compiler.planner.price import MEMORY_SHARE, rounded
 from moec.compiler.typed import RunSpec
 from moec.spec.diagnostics import has_errors
 
-Effect = Literal["same", "drops", "model"]
-EFFECTS: Final[tuple[Effect, ...]] = ("same", "drops", "model")
-"""From what changes least: the same mathematics, other tokens dropped, another model."""
+Effect = Literal["same", "balance", "drops", "model"]
+KINDS: Final[tuple[tuple[Effect, ...], ...]] = (("same", "balance"), ("drops",), ("model",))
+"""From what changes least: the same mathematics, but perhaps for the balance loss, which is a mean over a micro-batch;
+other tokens dropped; another model. The best of each kind is shown."""
 
 OF_DROPS: Final = frozenset({"model.experts.capacity_factor", "model.experts.group_size"})
 OF_MICRO_BATCH: Final = "run.batch.micro"
@@ -33,14 +34,15 @@ LEAST_GAIN: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`line` is what to write; `seconds` the step that it gives, `ratio` that over the first run's, for as many tokens;
-    `note` says what else it changes, "" where nothing."""
+    """`line` is what to write; `seconds` the step that it gives, `ratio` that over the first run's, for as many tokens.
+    `ratio_of_both` is the ratio where the first run takes the same mesh, micro-batch and remat, None where it cannot or
+    the change has none of them."""
 
     line: str
     effect: Effect
-    note: str
     seconds: float
     ratio: float
+    ratio_of_both: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,14 @@ class Priced:
 
 
 def propose(first: Plan, other: Plan) -> tuple[int, tuple[Proposal, ...]]:
-    """How many changes were priced, and the best three: the best of each effect, then the best that are left."""
+    """How many changes were priced, and the best three: the best of each kind, then the best that are left."""
     priced = tuple(_priced(first, other))
     ranked = sorted(_shorter(priced, other), key=lambda one: (rounded(one.seconds), one.n_fields))
     chosen: list[Priced] = []
     for one in _best_of_each(ranked):
         if len(chosen) < SHOWN and all(one.run != taken.run for taken in chosen) and _can_be_written(one):
             chosen.append(one)
-    shown = sorted(chosen, key=lambda one: (EFFECTS.index(one.effect), one.seconds))
-    return len(priced), tuple(_proposal(one, first, other) for one in shown)
+    return len(priced), tuple(_proposal(one, first, other) for one in chosen)
 
 
 def _priced(first: Plan, other: Plan) -> Iterator[Priced]:
@@ -96,11 +97,11 @@ def _written_out(run: RunSpec, layout: Layout) -> RunSpec:
 
 def effect_of(before: RunSpec, after: RunSpec) -> Effect:
     """What the change does to the mathematics."""
-    changes = differences(before, after)
-    numeric = {change.path for change in changes if change.category in ("numerics", "checkpoint")} - {OF_MICRO_BATCH}
-    if not numeric:
-        return "same"
-    return "drops" if numeric <= OF_DROPS else "model"
+    changes, experts = differences(before, after), after.model.experts
+    numeric = {change.path for change in changes if change.category in ("numerics", "checkpoint")}
+    if numeric <= {OF_MICRO_BATCH}:
+        return "balance" if numeric and experts is not None and experts.balance_loss else "same"
+    return "drops" if numeric <= {*OF_DROPS, OF_MICRO_BATCH} else "model"
 
 
 def _shorter(priced: Sequence[Priced], other: Plan) -> Iterator[Priced]:
@@ -109,9 +110,9 @@ def _shorter(priced: Sequence[Priced], other: Plan) -> Iterator[Priced]:
 
 
 def _best_of_each(ranked: Sequence[Priced]) -> Iterator[Priced]:
-    """The best of each effect, then all in their order."""
-    for effect in EFFECTS:
-        yield from [one for one in ranked if one.effect == effect][:1]
+    """The best of each kind, then all in their order."""
+    for effects in KINDS:
+        yield from [one for one in ranked if one.effect in effects][:1]
     yield from ranked
 
 
@@ -122,12 +123,22 @@ def _can_be_written(one: Priced) -> bool:
 
 
 def _proposal(one: Priced, first: Plan, other: Plan) -> Proposal:
-    before = as_planned(other)
-    ratio = one.seconds * float(tokens_ratio(first, other)) / first.step_time.seconds
-    return Proposal(spec_line(before, one.run), one.effect, "; ".join(_notes(before, one.run)), one.seconds, ratio)
+    before, seconds = as_planned(other), one.seconds * float(tokens_ratio(first, other))
+    both = _first_seconds_with(one.run, before, first)
+    return Proposal(
+        line=spec_line(before, one.run),
+        effect=one.effect,
+        seconds=one.seconds,
+        ratio=seconds / first.step_time.seconds,
+        ratio_of_both=None if both is None else seconds / both,
+    )
 
 
-def _notes(before: RunSpec, after: RunSpec) -> Iterable[str]:
-    experts = after.model.experts
-    if experts is not None and experts.balance_loss and after.batch.micro != before.batch.micro:
-        yield "the balance loss is a mean over other micro-batches"
+def _first_seconds_with(after: RunSpec, before: RunSpec, first: Plan) -> float | None:
+    """Seconds of the first run's step with the mesh, micro-batch and remat of `after`."""
+    if (after.mesh, after.batch, after.remat) == (before.mesh, before.batch, before.remat):
+        return None
+    found = price(replace(as_planned(first), mesh=after.mesh, batch=after.batch, remat=after.remat))
+    if found is None:
+        return None
+    return found[1].step_time.seconds * first.batch.tokens / after.batch.tokens

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import prod
+from collections.abc import Callable, Iterator, Mapping
+from math import ceil, prod
 from types import MappingProxyType
 from typing import Final
 
@@ -18,6 +18,7 @@ from moec.compiler.increase.causes import (
     WEIGHT_READS,
     even_routing,
 )
+from moec.compiler.passes.check_lints import tiled_lengths
 from moec.compiler.plan import CollectivePlan, Plan
 from moec.compiler.units import count, flops, plural, share, size
 
@@ -80,14 +81,30 @@ def _dispatch(_: Plan, other: Plan) -> str:
 
 
 def _arrays(_: Plan, other: Plan) -> str:
-    experts = other.run.model.experts
-    return f"gates and hidden rows exist once per choice: {experts.top_k} per token" if experts is not None else ""
+    experts, axis = other.run.model.experts, other.mesh.axes["expert"]
+    if experts is None:
+        return ""
+    per_choice = f"gates and hidden rows exist once per choice: {experts.top_k} per token"
+    if experts.capacity_factor is None and axis > 1:
+        return f"{per_choice}, and without a capacity each of the {axis} expert shards has rows for the choices of all"
+    return per_choice
 
 
 def _optimizer(first: Plan, other: Plan) -> str:
     more = f"{count(other.parameters.total)} parameters against {count(first.parameters.total)}"
     held = size(other.memory.params + other.memory.optimizer)
     return f"{more}: {held} of weights and state per device are read and written"
+
+
+def tile_padding(plan: Plan) -> Iterator[str]:
+    """What the chip's tiles add to the experts' matmuls, which no estimate of time counts."""
+    for path, total, parts, tile in tiled_lengths(plan.run, plan.mesh, plan.routing):
+        length = total // parts
+        if path.startswith("model.experts.") and length % tile:
+            name = "capacity" if path.endswith("capacity_factor") else "d_ff"
+            padded = ceil(length / tile) * tile
+            more = share(padded - length, length)
+            yield f"{name} {length:,} is padded to {padded:,} on tiles of {tile}, {more} more expert FLOPs"
 
 
 _REASONS: Final[Mapping[str, Callable[[Plan, Plan], str]]] = MappingProxyType(

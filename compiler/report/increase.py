@@ -9,14 +9,15 @@ from typing import Final
 from moec.compiler.increase.answer import HEALTHY_RATIO, Increase
 from moec.compiler.increase.causes import Cause
 from moec.compiler.increase.proposals import Effect, Proposal
-from moec.compiler.increase.reasons import reason
+from moec.compiler.increase.reasons import reason, tile_padding
 from moec.compiler.plan import Plan
 from moec.compiler.report.as_json import Json
 from moec.compiler.report.document import Column, Paragraph, Part, Section, Table
-from moec.compiler.units import duration, plural, ratio, share
+from moec.compiler.units import duration, join_words, plural, ratio, share
 
 IN_WORDS: Final[Mapping[Effect, str]] = {
     "same": "same mathematics",
+    "balance": "same mathematics but for the balance loss",
     "drops": "changes which tokens are dropped",
     "model": "changes the model",
 }
@@ -43,6 +44,7 @@ def increase_object(answer: Increase) -> dict[str, Json]:
         "first_seconds": answer.first_seconds,
         "seconds": answer.other_seconds,
         "causes": [_cause_object(cause, answer) for cause in answer.causes],
+        "tile_padding": list(tile_padding(answer.other)),
         "tried": answer.tried,
         "proposals": [_proposal_object(proposal) for proposal in answer.proposals],
     }
@@ -62,9 +64,9 @@ def _proposal_object(proposal: Proposal) -> Json:
     return {
         "write": proposal.line,
         "effect": IN_WORDS[proposal.effect],
-        "note": proposal.note,
         "seconds": proposal.seconds,
         "ratio": proposal.ratio,
+        "ratio_of_both": proposal.ratio_of_both,
     }
 
 
@@ -122,6 +124,9 @@ def _main_reason(answer: Increase) -> Iterator[Paragraph]:
         return
     because = f": {answer.why}" if answer.why else ""
     yield Paragraph(f"Main reason: {worst.name}, {duration(worst.more_seconds)} more{because}.")
+    padding = tuple(tile_padding(answer.other))
+    if padding:
+        yield Paragraph(f"Not in the estimate: {join_words(padding)}.")
 
 
 def _proposals(answer: Increase) -> Iterator[Part]:
@@ -133,13 +138,21 @@ def _proposals(answer: Increase) -> Iterator[Part]:
         yield Paragraph(f"{tried} to `{answer.other.run.name}` tried: none shortens its step.")
         return
     yield Paragraph(
-        f"{tried} to `{answer.other.run.name}` tried, each alone; the best of each kind first, with "
-        f"`{answer.first.run.name}` left as it is:"
+        f"{tried} to `{answer.other.run.name}` tried, each alone: the best of each kind first. The ratio is over "
+        f"`{answer.first.run.name}` as it is, and where that takes the same mesh, micro-batch and remat."
     )
-    columns = (Column("step", "right"), Column("ratio", "right"), Column("what it does"), Column("write", is_code=True))
-    yield Table(columns, tuple(_proposal_row(proposal) for proposal in answer.proposals))
+    columns = (
+        Column("write"),
+        Column("step", "right"),
+        Column("ratio", "right"),
+        Column("both changed", "right"),
+    )
+    rows = (row for proposal in answer.proposals for row in _proposal_rows(proposal))
+    yield Table(columns, tuple(rows))
 
 
-def _proposal_row(proposal: Proposal) -> tuple[str, ...]:
-    effect = f"{IN_WORDS[proposal.effect]}{f'; {proposal.note}' if proposal.note else ''}"
-    return duration(proposal.seconds), ratio(proposal.ratio), effect, proposal.line
+def _proposal_rows(proposal: Proposal) -> Iterator[tuple[str, ...]]:
+    """The line as a heading, what it does and gives below it."""
+    both = "-" if proposal.ratio_of_both is None else ratio(proposal.ratio_of_both)
+    yield (proposal.line,)
+    yield IN_WORDS[proposal.effect], duration(proposal.seconds), ratio(proposal.ratio), both
