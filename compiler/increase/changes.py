@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Final
 
 from moec.compiler.plan import Plan, RoutingPlan
+from moec.compiler.planner.candidates import open_choices
 from moec.compiler.typed import MESH_AXES, ExpertsSpec, RematSpec, RunSpec
 
 TOKEN_AXES: Final = ("data", "fsdp", "expert")
@@ -28,9 +29,10 @@ def as_planned(plan: Plan) -> RunSpec:
 
 
 def changed_runs(first: Plan, other: Plan) -> Iterator[RunSpec]:
-    """The other run's alternatives; those of a layout have `auto` where the planner is to choose."""
+    """The other run's alternatives; those of a layout have `auto` where the planner is to choose and has not yet."""
     run = as_planned(other)
-    yield from _layouts(run)
+    asked = frozenset(other.choices.asked) if other.choices is not None else frozenset()
+    yield from (layout for layout in _layouts(run) if not asked.issuperset(open_choices(layout)))
     experts = run.model.experts
     if experts is None or other.routing is None:
         return
@@ -41,8 +43,9 @@ def changed_runs(first: Plan, other: Plan) -> Iterator[RunSpec]:
 
 
 def _layouts(run: RunSpec) -> Iterator[RunSpec]:
-    """The axes of tokens alone, memory alone, and everything that the planner can choose."""
-    memory = replace(run, batch=replace(run.batch, micro="auto"), remat=RematSpec("auto", (), ()))
+    """The axes of tokens alone, memory alone, and all that the planner can choose; what is saved by name stays."""
+    remat = run.remat if run.remat.policy == "names" else RematSpec("auto", (), ())
+    memory = replace(run, batch=replace(run.batch, micro="auto"), remat=remat)
     yield _open(run, TOKEN_AXES)
     yield replace(run, remat=memory.remat)
     yield memory

@@ -59,11 +59,15 @@ def propose(first: Plan, other: Plan) -> tuple[int, tuple[Proposal, ...]]:
     """How many changes were priced, and the best three: the best of each kind, then the best that are left."""
     priced = tuple(_priced(first, other))
     ranked = sorted(_shorter(priced, other), key=lambda one: (rounded(one.seconds), one.n_fields))
-    chosen: list[Priced] = []
+    seen: list[RunSpec] = []
+    found: list[Proposal] = []
     for one in _best_of_each(ranked):
-        if len(chosen) < SHOWN and all(one.run != taken.run for taken in chosen) and _can_be_written(one):
-            chosen.append(one)
-    return len(priced), tuple(_proposal(one, first, other) for one in chosen)
+        if len(found) == SHOWN:
+            break
+        if one.run not in seen:
+            seen.append(one.run)
+            found += _proposal(one, first, other)
+    return len(priced), tuple(found)
 
 
 def _priced(first: Plan, other: Plan) -> Iterator[Priced]:
@@ -105,8 +109,11 @@ def effect_of(before: RunSpec, after: RunSpec) -> Effect:
 
 
 def _shorter(priced: Sequence[Priced], other: Plan) -> Iterator[Priced]:
-    longest = (1 - LEAST_GAIN) * other.step_time.seconds
-    yield from (one for one in priced if one.seconds < longest)
+    yield from (one for one in priced if one.seconds < _longest(other))
+
+
+def _longest(other: Plan) -> float:
+    return (1 - LEAST_GAIN) * other.step_time.seconds
 
 
 def _best_of_each(ranked: Sequence[Priced]) -> Iterator[Priced]:
@@ -116,22 +123,39 @@ def _best_of_each(ranked: Sequence[Priced]) -> Iterator[Priced]:
     yield from ranked
 
 
-def _can_be_written(one: Priced) -> bool:
-    """Whether the spec with the change has a plan. Asserts that count the old model do not speak of the new one."""
-    run = replace(one.run, asserts=()) if one.effect == "model" else one.run
-    return plan_sized(run)[0] is not None
-
-
-def _proposal(one: Priced, first: Plan, other: Plan) -> Proposal:
-    before, seconds = as_planned(other), one.seconds * float(tokens_ratio(first, other))
+def _proposal(one: Priced, first: Plan, other: Plan) -> Iterator[Proposal]:
+    """The change with the step that the spec has once it is written; nothing where it has no plan or is no shorter."""
+    before, plan = as_planned(other), written(one, other)
+    if plan is None or plan.step_time.seconds >= _longest(other):
+        return
+    seconds = plan.step_time.seconds * float(tokens_ratio(first, other))
     both = _first_seconds_with(one.run, before, first)
-    return Proposal(
+    yield Proposal(
         line=spec_line(before, one.run),
-        effect=one.effect,
-        seconds=one.seconds,
+        effect=effect_of(before, as_planned(plan)),
+        seconds=plan.step_time.seconds,
         ratio=seconds / first.step_time.seconds,
         ratio_of_both=None if both is None else seconds / both,
     )
+
+
+def written(one: Priced, other: Plan) -> Plan | None:
+    """The plan of the spec with the change, in which the planner chooses anew what the change leaves `auto`.
+
+    Asserts that count the old model do not speak of the new one.
+    """
+    before, run = as_planned(other), one.run
+    asked = other.choices.asked if other.choices is not None else ()
+    axes = {
+        axis: "auto" if f"mesh.axes.{axis}" in asked and size == before.mesh.axes[axis] else size
+        for axis, size in run.mesh.axes.items()
+    }
+    run = replace(run, mesh=replace(run.mesh, axes=axes))
+    if "batch.micro" in asked and run.batch == before.batch:
+        run = replace(run, batch=replace(run.batch, micro="auto"))
+    if "remat.policy" in asked and run.remat == before.remat:
+        run = replace(run, remat=replace(run.remat, policy="auto"))
+    return plan_sized(replace(run, asserts=()) if one.effect == "model" else run)[0]
 
 
 def _first_seconds_with(after: RunSpec, before: RunSpec, first: Plan) -> float | None:

@@ -157,10 +157,10 @@ def test_a_change_is_one_line_of_a_spec() -> None:
     assert spec_line(LAPTOP, changed) == line
 
 
-def rewritten(line: str) -> str:
+def rewritten(pair: str, line: str) -> str:
     """The pair with a run `proposed`, which has what `line` says."""
     blocks = re.split(r"(?:^|, )(?=(?:model|mesh|run) \w+ \{)", line)
-    text, fields = PAIR, ""
+    text, fields = pair, ""
     for block in filter(None, blocks):
         kind, name, body = re.fullmatch(r"(\w+) (\w+) \{ (.*) \}", block).groups()
         if kind == "run":
@@ -171,13 +171,24 @@ def rewritten(line: str) -> str:
     return f"{text}run proposed extends mixture {{ {fields.removeprefix(', ')} }}\n"
 
 
-def test_what_is_proposed_can_be_written_and_gives_the_step_that_is_told(plan_text) -> None:
-    plans = plan_text(PAIR)
+AUTO = "axes { data = auto, fsdp = auto, expert = auto, seq = auto, model = auto }"
+PAIRS = {
+    "written": PAIR,
+    "auto": PAIR.replace("axes { fsdp = auto, expert = 4 }", AUTO).replace("micro = 128Ki", "micro = auto"),
+    "dropless": PAIR.replace("capacity_factor = 1.25", "capacity_factor = dropless"),
+    "names": PAIR.replace("policy = full", "policy = names, save = [ffn_hidden]"),
+    "pod": PAIR.replace("h100, devices = 8", "tpu_v5p, topology = 4x4x4"),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_what_is_proposed_can_be_written_and_gives_the_step_that_is_told(plan_text, pair: str) -> None:
+    plans = plan_text(pair)
     answer = increase(plans["twin"], plans["mixture"])
     assert {proposal.effect for proposal in answer.proposals} >= {"drops", "model"}
     assert len(answer.proposals) == 3
     for proposal in answer.proposals:
-        proposed = plan_text(rewritten(proposal.line))["proposed"]
+        proposed = plan_text(rewritten(pair, proposal.line))["proposed"]
         assert proposed.step_time.seconds == pytest.approx(proposal.seconds, rel=1e-9), proposal.line
         assert proposal.seconds < plans["mixture"].step_time.seconds
         assert proposal.ratio == pytest.approx(proposal.seconds / plans["twin"].step_time.seconds)
