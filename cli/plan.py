@@ -88,14 +88,14 @@ def _rendered(form: str, plans: tuple[tuple[Plan, Places], ...]) -> str:
         import json
 
         return json.dumps(_objects(plans), indent=2, ensure_ascii=False)
-    from moec.compiler.report.compare import compare
+    from moec.compiler.report.compare import compare, compare_markdown
     from moec.compiler.report.markdown import plan_markdown
     from moec.compiler.report.text import plan_text
 
-    render = plan_markdown if form == "markdown" else plan_text
+    render, side_by_side = (plan_markdown, compare_markdown) if form == "markdown" else (plan_text, compare)
     parts = [render(plan, places) for plan, places in plans]
     if len(plans) > 1:
-        parts.append(compare([plan for plan, _ in plans]))
+        parts.append(side_by_side([plan for plan, _ in plans]))
     return "\n".join(parts)
 
 

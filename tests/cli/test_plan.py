@@ -47,6 +47,13 @@ def test_markdown_has_headings(moec, tiny) -> None:
     assert moec("plan", "tiny.moe", "--run", "baseline", "--format", "markdown").out.startswith("# ")
 
 
+def test_markdown_compares_in_tables_of_its_own(moec, tiny) -> None:
+    printed = moec("plan", "tiny.moe", "--format", "markdown").out
+    assert "\n## Side by side\n\n| side by side | baseline | with_moe | ratio |\n" in printed
+    assert "\n## Step time against the first run\n" in printed
+    assert "| **model sparse { experts { d_ff = 32 } }** |  |  |  |" in printed
+
+
 def test_a_run_that_is_not_there_is_misuse_and_names_the_nearest(moec, tiny) -> None:
     called = moec("plan", "tiny.moe", "--run", "basline")
     assert called.status == 2
