@@ -1,7 +1,7 @@
 """Plan -> what its step spends its seconds on, by cause; the seconds of all causes are those of the step.
 
-Two questions are asked of the estimate again: how long the step takes when no slot is empty, and how long when weights
-cost nothing to read. What the answers are shorter by has a cause of its own.
+The estimate is asked again, each time with less: how long the step takes when no slot is empty, when nothing is
+multiplied again, and when weights cost nothing to read. What each answer is shorter by is a cause of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Final
 from moec.compiler.passes.estimate_step_time import Work, estimate_step_time
 from moec.compiler.passes.set_capacity import slots_of
 from moec.compiler.pipeline import Costs, Layout, cost
-from moec.compiler.plan import Plan, RoutingPlan, StepTimePlan
+from moec.compiler.plan import Plan, RoutingPlan, StepTimePlan, TensorPlan
 
 MATMULS: Final = "feed-forward matmuls"
 EMPTY_SLOTS: Final = "empty expert slots"
+REMADE: Final = "matmuls made again by remat"
 WEIGHT_READS: Final = "reading feed-forward weights"
 ROUTER: Final = "router"
 DISPATCH: Final = "dispatch and combine"
@@ -78,9 +79,13 @@ def tokens_ratio(first: Plan, other: Plan) -> Fraction:
 def seconds_by_cause(plan: Plan) -> Mapping[str, float]:
     """Seconds of a step by cause; they sum to the seconds of the step."""
     filled = without_empty_slots(plan)
-    unread = without_weight_reads(plan, filled)
-    found: dict[str, list[float]] = {EMPTY_SLOTS: [plan.step_time.seconds - filled.step_time.seconds]}
-    for row, read_free in zip(filled.step_time.breakdown, unread.breakdown, strict=True):
+    once = estimate(plan, once_multiplied(filled), plan.tensors)
+    unread = estimate(plan, once_multiplied(filled), ())
+    found: dict[str, list[float]] = {
+        EMPTY_SLOTS: [plan.step_time.seconds - filled.step_time.seconds],
+        REMADE: [filled.step_time.seconds - once.seconds],
+    }
+    for row, read_free in zip(once.breakdown, unread.breakdown, strict=True):
         cause = CAUSE_OF_ROW.get(row.what, row.what)
         seconds = read_free.seconds if cause == MATMULS else row.seconds
         found.setdefault(cause, []).append(seconds)
@@ -109,9 +114,17 @@ def even_routing(plan: Plan) -> RoutingPlan | None:
     return replace(routing, capacity=capacity, slots_per_token=slots)
 
 
-def without_weight_reads(plan: Plan, costs: Costs | Plan) -> StepTimePlan:
-    """The same rows, of which those that multiply take only the time of their FLOPs."""
-    work = Work(plan.stack, plan.mesh, plan.batch, (), costs.flops, costs.activations, costs.collectives, costs.memory)
+def once_multiplied(costs: Costs | Plan) -> Costs | Plan:
+    """The same with no FLOPs but those of one forward and one backward pass."""
+    forward = sum((Fraction(row.executed_flops_per_token) for row in costs.flops.rows), Fraction())
+    return replace(costs, flops=replace(costs.flops, executed_train_per_token=3 * forward))
+
+
+def estimate(plan: Plan, costs: Costs | Plan, tensors: tuple[TensorPlan, ...]) -> StepTimePlan:
+    """The rows of a step with these costs, in which operations read the weights of `tensors` and no others."""
+    work = Work(
+        plan.stack, plan.mesh, plan.batch, tensors, costs.flops, costs.activations, costs.collectives, costs.memory
+    )
     time, _ = estimate_step_time(plan.run, work)
     assert time is not None, "what has a plan has a known rate"
     return time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil, prod
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +14,7 @@ from moec.compiler.increase.causes import (
     FEED_FORWARD_ARRAYS,
     MATMULS,
     OPTIMIZER,
+    REMADE,
     ROUTER,
     WEIGHT_READS,
     even_routing,
@@ -29,9 +30,34 @@ def reason(cause: str, first: Plan, other: Plan) -> str:
     """Why `other` spends more on `cause` than `first`; "" where there is nothing to say beyond the name."""
     if cause in _REASONS:
         return _REASONS[cause](first, other)
+    rows = _collectives(cause, other)
+    return _collective(other, rows) if rows else ""
+
+
+def label(cause: str, first: Plan, other: Plan) -> str:
+    """The cause, a collective with what it mostly carries: `all-gather over fsdp (weights)`."""
+    rows = _collectives(cause, other) or _collectives(cause, first)
+    return f"{cause} ({_carried(_largest(rows).what)})" if rows else cause
+
+
+def _collectives(cause: str, plan: Plan) -> list[CollectivePlan]:
     operation, _, axis = cause.partition(" over ")
-    rows = [row for row in other.collectives if (row.op, row.axis) == (operation, axis)]
-    return _collective(other, axis, rows) if rows else ""
+    return [row for row in plan.collectives if (row.op, row.axis) == (operation, axis)]
+
+
+def _largest(rows: Sequence[CollectivePlan]) -> CollectivePlan:
+    return max(rows, key=lambda row: row.count * row.bytes)
+
+
+def _carried(what: str) -> str:
+    """`gradients` for `gradient of Experts.w_up`, `weights` for one weight; other arrays by their own name."""
+    if what.startswith("gradient of "):
+        return "gradients"
+    return (
+        "weights"
+        if " for the forward pass" in what
+        else what.partition(",")[0].partition(" to ")[0].removesuffix(" back")
+    )
 
 
 def _matmuls(first: Plan, other: Plan) -> str:
@@ -61,6 +87,14 @@ def _empty_slots(_: Plan, other: Plan) -> str:
         f"an even load fills {even.capacity:,} of an expert's {routing.capacity:,} slots per group, so {empty} are "
         "empty, and are made, moved and sent all the same"
     )
+
+
+def _remade(first: Plan, other: Plan) -> str:
+    again, before = (
+        flops(float(plan.flops.conventions["executed"]) - float(plan.flops.conventions["padded"]))
+        for plan in (other, first)
+    )
+    return f"remat `{other.run.remat.policy}` makes {again} per token again against {before}"
 
 
 def _weight_reads(_: Plan, other: Plan) -> str:
@@ -111,6 +145,7 @@ _REASONS: Final[Mapping[str, Callable[[Plan, Plan], str]]] = MappingProxyType(
     {
         MATMULS: _matmuls,
         EMPTY_SLOTS: _empty_slots,
+        REMADE: _remade,
         WEIGHT_READS: _weight_reads,
         ROUTER: _router,
         DISPATCH: _dispatch,
@@ -120,14 +155,13 @@ _REASONS: Final[Mapping[str, Callable[[Plan, Plan], str]]] = MappingProxyType(
 )
 
 
-def _collective(plan: Plan, axis: str, rows: list[CollectivePlan]) -> str:
+def _collective(plan: Plan, rows: Sequence[CollectivePlan]) -> str:
     """How much is sent for what, over how many devices, and whether that leaves the fast links."""
-    names = tuple(axis.split("+"))
+    names = tuple(rows[0].axis.split("+"))
     sent = sum(row.count * row.bytes for row in rows)
-    largest = max(rows, key=lambda row: row.count * row.bytes)
     devices = prod(plan.mesh.axes[name] for name in names)
     fast = fast_devices(plan.run.mesh.hardware, plan.mesh.devices, plan.run.mesh.slices)
     slow = network_of(plan.run.mesh.hardware, plan.mesh.axes, names, fast).slow
     where = f"{plural(devices, 'device')}{', beyond the fast links' if slow else ''}"
     operations = plural(sum(row.count for row in rows), "operation")
-    return f"{operations} send {size(sent)} per device over {where}, most of it {largest.what}"
+    return f"{operations} send {size(sent)} per device over {where}, most of it {_largest(rows).what}"

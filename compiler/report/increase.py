@@ -9,7 +9,7 @@ from typing import Final
 from moec.compiler.increase.answer import HEALTHY_RATIO, Increase
 from moec.compiler.increase.causes import Cause
 from moec.compiler.increase.proposals import Effect, Proposal
-from moec.compiler.increase.reasons import reason, tile_padding
+from moec.compiler.increase.reasons import label, reason, tile_padding
 from moec.compiler.plan import Plan
 from moec.compiler.report.as_json import Json
 from moec.compiler.report.document import Column, Paragraph, Part, Section, Table
@@ -92,7 +92,7 @@ def _machine(plan: Plan) -> str:
 
 def _cause_table(answer: Increase) -> Table:
     """What differs, the costliest first, and what is left in one row; the total is that of the two steps."""
-    least = LEAST_SHARE * answer.other_seconds
+    least, pair = LEAST_SHARE * answer.other_seconds, (answer.first, answer.other)
     shown = [cause for cause in answer.causes if abs(cause.more_seconds) >= least]
     left = [cause for cause in answer.causes if abs(cause.more_seconds) < least]
     if left:
@@ -106,15 +106,16 @@ def _cause_table(answer: Increase) -> Table:
         Column("more", "right"),
         Column("of the increase", "right"),
     )
-    return Table(columns, tuple(_row(cause, whole) for cause in shown), _row(whole, whole))
+    rows = tuple(_row(label(cause.name, *pair), cause, whole) for cause in shown)
+    return Table(columns, rows, _row(whole.name, whole, whole))
 
 
-def _row(cause: Cause, whole: Cause) -> tuple[str, ...]:
+def _row(name: str, cause: Cause, whole: Cause) -> tuple[str, ...]:
     more = cause.more_seconds
     sign = "-" if more < 0 else "+"
     of_all = share(more, whole.more_seconds) if whole.more_seconds > 0 else "-"
     times = (duration(cause.first_seconds), duration(cause.other_seconds))
-    return (cause.name, *times, f"{sign}{duration(abs(more))}" if more else "0 s", of_all)
+    return (name, *times, f"{sign}{duration(abs(more))}" if more else "0 s", of_all)
 
 
 def _main_reason(answer: Increase) -> Iterator[Paragraph]:

@@ -11,7 +11,7 @@ import pytest
 from runs import BASELINE, GPU, LAPTOP, POD, mesh
 
 from moec.compiler.increase.answer import HEALTHY_RATIO, increase
-from moec.compiler.increase.causes import ATTENTION, EMPTY_SLOTS, MATMULS, WEIGHT_READS, seconds_by_cause
+from moec.compiler.increase.causes import ATTENTION, EMPTY_SLOTS, MATMULS, REMADE, WEIGHT_READS, seconds_by_cause
 from moec.compiler.increase.proposals import effect_of
 from moec.compiler.increase.spec_line import spec_line
 from moec.compiler.pipeline import plan_run
@@ -90,6 +90,15 @@ def test_a_few_rows_per_expert_wait_for_the_weights_and_many_do_not() -> None:
     few = replace(ON_GPUS, batch=replace(ON_GPUS.batch, micro=1024))
     waiting, busy = (seconds_by_cause(plan_of(run)).get(WEIGHT_READS, 0.0) for run in (few, ON_GPUS))
     assert waiting > 4 * busy
+
+
+def test_what_remat_makes_again_is_a_cause_and_leaves_equal_attention_equal(plan_text) -> None:
+    plans = plan_text(PAIR.replace("policy = full", "policy = save_dots"))
+    causes = {cause.name: cause for cause in increase(plans["twin"], plans["mixture"]).causes}
+    # Experts have a batch dim, which the policy does not keep; a dense layer has none.
+    assert causes[REMADE].more_seconds > causes[REMADE].first_seconds > 0
+    assert causes[ATTENTION].more_seconds == pytest.approx(0.0, abs=1e-9 * plans["twin"].step_time.seconds)
+    assert REMADE not in seconds_by_cause(plan_of(LAPTOP))
 
 
 def test_a_run_against_itself_has_no_increase_and_no_proposal() -> None:
@@ -200,6 +209,14 @@ def test_a_collective_is_explained_with_its_bytes_and_devices(plan_text) -> None
     exchange = next(cause for cause in causes if cause["cause"] == "all-to-all over expert")
     assert exchange["first_seconds"] == 0.0
     assert "over 4 devices, most of it expert slots, there and back" in exchange["why"]
+
+
+def test_a_collective_is_named_with_what_it_carries(plan_text) -> None:
+    plans = plan_text(PAIR)
+    printed = "\n".join(section_text(increase_section(increase(plans["twin"], plans["mixture"]))))
+    assert "  all-to-all over expert (expert slots)" in printed
+    assert "  all-gather over fsdp (weights)" in printed
+    assert "  reduce-scatter over fsdp (gradients)" in printed
 
 
 def test_tiles_that_are_not_filled_are_told_beside_the_estimate(plan_text) -> None:
