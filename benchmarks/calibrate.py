@@ -66,9 +66,14 @@ def _part(what: str) -> str:
 
 
 def fit(steps: Mapping[str, tuple[Plan, float]], plain: PlainRates, made_by: str) -> Calibration:
-    """The calibration that comes closest to the measured seconds of all steps."""
+    """The calibration that comes closest to the measured seconds of all steps.
+
+    Errors: ValueError where the steps cannot tell the parts apart.
+    """
+    counted = [amounts(plan) for plan, _ in steps.values()]
+    _check_shapes(counted)
     measured = np.array([seconds for _, seconds in steps.values()])
-    matrix = np.stack([amounts(plan) for plan, _ in steps.values()]) / measured[:, None]
+    matrix = np.stack(counted) / measured[:, None]
     expected = np.array([_expected(part, plain) for part in PARTS])
     rated = expected > 0
     pull = np.diag(np.where(rated, PULL / np.where(rated, expected, 1.0), 0.0))[rated]
@@ -78,6 +83,18 @@ def fit(steps: Mapping[str, tuple[Plan, float]], plain: PlainRates, made_by: str
     right = np.concatenate([np.ones(len(measured)), np.full(int(rated.sum()), PULL)])
     unit_seconds, _ = nnls(left, right)
     return _calibration(unit_seconds * scale, expected, made_by)
+
+
+def _check_shapes(counted: list[np.ndarray]) -> None:
+    """ValueError where there are too few steps, a part that none has, or steps that are multiples of one another."""
+    if len(counted) < len(PARTS):
+        raise ValueError(f"{len(counted)} steps cannot tell {len(PARTS)} parts apart: time as many shapes at least")
+    missing = [part for part, most in zip(PARTS, np.max(counted, axis=0), strict=True) if most == 0]
+    if missing:
+        raise ValueError(f"no step has any of {', '.join(missing)}: time a model that has")
+    rank = int(np.linalg.matrix_rank(np.stack(counted) / np.max(counted, axis=0)))
+    if rank < len(PARTS):
+        raise ValueError(f"the steps are too alike: they tell {rank} of {len(PARTS)} parts apart")
 
 
 def _expected(part: str, plain: PlainRates) -> float:
@@ -98,7 +115,7 @@ def _calibration(unit_seconds: np.ndarray, expected: np.ndarray, made_by: str) -
         step_seconds=costs["step"],
         layer_seconds=costs["layer"],
         made_by=made_by,
-        error="",
+        error="held against no other run",
     )
 
 

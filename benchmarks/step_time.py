@@ -97,7 +97,10 @@ def calibrated(chip: Hardware, measured: dict[str, float], file: Path) -> Hardwa
     unit = plans.plans_of(SPEC, replace(chip, calibration=calibrate.UNIT))
     steps = {name: (unit[name], seconds) for name, seconds in measured.items() if name.startswith("fit_")}
     made_by = f"python benchmarks/step_time.py --calibrate, jax {jax.__version__}, {os.cpu_count()} cores"
-    rates: Calibration = calibrate.fit(steps, plain, made_by)
+    try:
+        rates: Calibration = calibrate.fit(steps, plain, made_by)
+    except ValueError as error:
+        raise SystemExit(f"not calibrated: {error}") from error
     held = [row for row in judge(replace(chip, calibration=rates), measured) if row.name.startswith("held_")]
     if held:
         error = f"{100 * mean_error(held):.1f} % mean error of a step over {len(held)} runs that were held out"

@@ -87,20 +87,28 @@ def _rendered(form: str, plans: tuple[tuple[Plan, Places], ...]) -> str:
     if form == "json":
         import json
 
-        from moec.compiler.report.as_json import plan_object
-
-        return json.dumps(
-            {plan.run.name: plan_object(plan, places) for plan, places in plans}, indent=2, ensure_ascii=False
-        )
-    from moec.compiler.report.compare import compare
+        return json.dumps(_objects(plans), indent=2, ensure_ascii=False)
+    from moec.compiler.report.compare import compare, compare_markdown
     from moec.compiler.report.markdown import plan_markdown
     from moec.compiler.report.text import plan_text
 
-    render = plan_markdown if form == "markdown" else plan_text
+    render, side_by_side = (plan_markdown, compare_markdown) if form == "markdown" else (plan_text, compare)
     parts = [render(plan, places) for plan, places in plans]
     if len(plans) > 1:
-        parts.append(compare([plan for plan, _ in plans]))
+        parts.append(side_by_side([plan for plan, _ in plans]))
     return "\n".join(parts)
+
+
+def _objects(plans: tuple[tuple[Plan, Places], ...]) -> dict[str, object]:
+    """An object per run; those after the first also say what their step takes over the first run's, and why."""
+    from moec.compiler.report.as_json import plan_object
+    from moec.compiler.report.compare import answers
+    from moec.compiler.report.increase import increase_object
+
+    objects = {plan.run.name: dict(plan_object(plan, places)) for plan, places in plans}
+    for answer in answers([plan for plan, _ in plans]):
+        objects[answer.other.run.name]["increase"] = increase_object(answer)
+    return dict(objects)
 
 
 COMMAND = Command(

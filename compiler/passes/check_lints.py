@@ -92,18 +92,22 @@ def check_network(run: RunSpec, mesh: MeshPlan) -> Iterator[Diagnostic]:
 
 def check_tiles(run: RunSpec, mesh: MeshPlan, routing: RoutingPlan | None) -> Iterator[Diagnostic]:
     """Lengths that matmuls see on one device, against the chip's tile (rows, columns)."""
+    for path, total, parts, tile in tiled_lengths(run, mesh, routing):
+        if total // parts % tile:
+            name = "capacity" if path.endswith("capacity_factor") else path.rpartition(".")[2]
+            yield codes.not_a_tile(place(run, path), name, total // parts, total, tile, run.mesh.hardware.name)
+
+
+def tiled_lengths(run: RunSpec, mesh: MeshPlan, routing: RoutingPlan | None) -> Iterator[tuple[str, int, int, int]]:
+    """Path, length, devices that share it and the chip's tile, of each length that a matmul pads; none on a CPU."""
     hardware, model = run.mesh.hardware, run.model
     if hardware.platform == "cpu" or not prod(hardware.tile):
         return
     rows, columns = hardware.tile
     cut = mesh.axes["model"]
-    lengths = [("model.attention.d_head", model.attention.d_head, 1, columns)]
+    yield "model.attention.d_head", model.attention.d_head, 1, columns
     if model.ffn is not None:
-        lengths.append(("model.ffn.d_ff", model.ffn.d_ff, cut, columns))
+        yield "model.ffn.d_ff", model.ffn.d_ff, cut, columns
     if model.experts is not None and routing is not None:
-        lengths.append(("model.experts.d_ff", model.experts.d_ff, cut, columns))
-        lengths.append(("model.experts.capacity_factor", routing.capacity or 0, 1, rows))
-    for path, total, parts, tile in lengths:
-        if total // parts % tile:
-            name = "capacity" if path.endswith("capacity_factor") else path.rpartition(".")[2]
-            yield codes.not_a_tile(place(run, path), name, total // parts, total, tile, hardware.name)
+        yield "model.experts.d_ff", model.experts.d_ff, cut, columns
+        yield "model.experts.capacity_factor", routing.capacity or 0, 1, rows

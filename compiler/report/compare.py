@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from moec.compiler.increase.answer import Increase, increase
 from moec.compiler.plan import Plan
-from moec.compiler.report.document import Column, Table
+from moec.compiler.report.document import Column, Section, Table
+from moec.compiler.report.increase import increase_section
+from moec.compiler.report.markdown import section_markdown
+from moec.compiler.report.text import section_text
 from moec.compiler.report.text_table import table_text
 from moec.compiler.units import count, duration, flops, ratio, size
 
@@ -13,8 +17,22 @@ _Row = tuple[str, Callable[[Plan], float], Callable[[float], str]]
 
 
 def compare(plans: Sequence[Plan]) -> str:
-    """The comparison as text; ends with a line end."""
-    return "\n".join(table_text(comparison(plans))) + "\n"
+    """The comparison as text, then what makes each step longer than the first run's; ends with a line end."""
+    rows = [*table_text(comparison(plans))]
+    for answer in answers(plans):
+        rows += ["", *section_text(increase_section(answer))]
+    return "\n".join(row.rstrip() for row in rows) + "\n"
+
+
+def compare_markdown(plans: Sequence[Plan]) -> str:
+    """The same as Markdown; ends with a line end."""
+    sections = (Section("Side by side", (comparison(plans),)), *map(increase_section, answers(plans)))
+    return "\n".join("\n".join((*section_markdown(section), "")) for section in sections)
+
+
+def answers(plans: Sequence[Plan]) -> tuple[Increase, ...]:
+    """Each run after the first against the first."""
+    return tuple(increase(plans[0], plan) for plan in plans[1:])
 
 
 def comparison(plans: Sequence[Plan]) -> Table:

@@ -12,9 +12,10 @@ from typing import Final
 from moec.compiler.places import Places
 from moec.compiler.plain_text import plain
 from moec.compiler.plan import Plan
-from moec.compiler.report.compare import comparison
+from moec.compiler.report.compare import answers, comparison
 from moec.compiler.report.document import Bars, Column, Fact, Facts, Part, Report, Section, Table
 from moec.compiler.report.figures import memory_figure, mesh_figure, time_figure
+from moec.compiler.report.increase import increase_section
 from moec.compiler.report.law_figure import law_figure
 from moec.compiler.report.page_style import STYLE
 from moec.compiler.report.sections import report_of
@@ -30,11 +31,20 @@ def plans_html(plans: Sequence[tuple[Plan, Places]]) -> str:
     names = [plan.run.name for plan, _ in plans]
     body = [f"<h1>{_words('Plan of ' + ', '.join(names))}</h1>"]
     if len(plans) > 1:
-        links = " ".join(f'<a href="#run-{number}">{_words(name)}</a>' for number, name in enumerate(names))
-        body += [f"<nav>{links}</nav>", "<h2>Side by side</h2>", *_table(comparison([plan for plan, _ in plans]))]
+        body += _side_by_side([plan for plan, _ in plans])
     for number, (plan, places) in enumerate(plans):
         body += _run(number, plan, places)
     return "\n".join((*_head(names), PATTERNS, *body, "</body></html>")) + "\n"
+
+
+def _side_by_side(plans: Sequence[Plan]) -> Iterator[str]:
+    """The way to each run, the table of all, and what makes a step longer than the first run's."""
+    links = " ".join(f'<a href="#run-{number}">{_words(plan.run.name)}</a>' for number, plan in enumerate(plans))
+    yield f"<nav>{links}</nav>"
+    yield "<h2>Side by side</h2>"
+    yield from _table(comparison(plans))
+    for answer in answers(plans):
+        yield from _section(increase_section(answer))
 
 
 def _head(names: Sequence[str]) -> Iterator[str]:

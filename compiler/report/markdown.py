@@ -24,8 +24,16 @@ def as_markdown(report: Report) -> str:
     """The whole report; ends with a line end."""
     rows = [f"# {escaped(report.title)}", "", *(f"{escaped(line)}  " for line in report.summary)]
     for section in report.sections:
-        rows += ["", f"## {escaped(section.title)}", *_section(section)]
+        rows += ["", *section_markdown(section)]
     return "\n".join(row.rstrip() if row.strip() == "" else row for row in rows) + "\n"
+
+
+def section_markdown(section: Section) -> Iterator[str]:
+    """The title as a heading, then the parts with a blank line before each."""
+    yield f"## {escaped(section.title)}"
+    for part in section.parts:
+        yield ""
+        yield from _part(part)
 
 
 def escaped(text: str) -> str:
@@ -36,12 +44,6 @@ def escaped(text: str) -> str:
 def code_span(text: str) -> str:
     """`text` in a code span; "" stays empty."""
     return f"`{plain(text).replace('`', chr(39)).replace('|', '/')}`" if text else ""
-
-
-def _section(section: Section) -> Iterator[str]:
-    for part in section.parts:
-        yield ""
-        yield from _part(part)
 
 
 def _part(part: Part) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _widths(table: Table, rows: tuple[tuple[str, ...], ...]) -> list[int]:
 def _row(cells: Sequence[str], shape: tuple[Column, ...], widths: list[int]) -> Iterator[str]:
     """The lines of one row: more than one where a cell is wrapped."""
     if len(cells) == 1:
-        yield MARGIN + cells[0]
+        yield from (MARGIN + line for line in wrapped(cells[0], WIDTH - len(MARGIN)))
         return
     pieces = [_pieces(cell, width) for cell, width in zip(cells, widths, strict=True)]
     for line in range(max(len(piece) for piece in pieces)):

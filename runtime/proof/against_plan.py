@@ -50,8 +50,8 @@ class JudgedCollective:
 
 @dataclass(frozen=True, slots=True)
 class AxisTotal:
-    """Bytes that a device sends in a step for one kind of work over all axes that include `axis`, statistics left out;
-    `windowed` where permutes are among them."""
+    """Bytes that a device sends in a step for one kind of work over all axes that include `axis`; of small messages as
+    many as the plan's work wants, the others are statistics. `windowed` where permutes are among them."""
 
     family: str
     axis: str
@@ -151,10 +151,13 @@ def _totals(
     keys = {(FAMILIES[row.op], axis) for row in (*large, *planned) for axis in _axes(row.axis)}
     totals = []
     for family, axis in sorted(keys):
-        own = [row for row in large if FAMILIES[row.op] == family and axis in _axes(row.axis)]
+        own = [row for row in rows if FAMILIES[row.op] == family and axis in _axes(row.axis)]
         wanted = [row for row in planned if FAMILIES[row.op] == family and axis in _axes(row.axis)]
-        found = sum(_work_bytes(row, wanted, platform) for row in own)
-        totals.append(AxisTotal(family, axis, found, sum(row.step_bytes for row in wanted), False))
+        work = sum(_work_bytes(row, wanted, platform) for row in own if row in large)
+        small = sum(_work_bytes(row, wanted, platform) for row in own if row not in large)
+        planned_bytes = sum(row.step_bytes for row in wanted)
+        found = work + min(small, max(0, planned_bytes - work))
+        totals.append(AxisTotal(family, axis, found, planned_bytes, False))
     return _with_windows(tuple(totals))
 
 

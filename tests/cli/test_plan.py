@@ -25,8 +25,33 @@ def test_json_has_a_member_per_run(moec, tiny) -> None:
     assert plans["baseline"]["steps"] == 4
 
 
+def test_json_says_of_each_later_run_what_its_step_takes_over_the_first_and_why(moec, tiny) -> None:
+    plans = json.loads(moec("plan", "tiny.moe", "--format", "json").out)
+    assert "increase" not in plans["baseline"]
+    answer = plans["with_moe"]["increase"]
+    assert answer["over"] == "baseline"
+    assert answer["ratio"] == plans["with_moe"]["step_time"]["seconds"] / plans["baseline"]["step_time"]["seconds"]
+    assert answer["causes"][0]["cause"] == "feed-forward matmuls"
+    assert answer["proposals"][0]["write"] == "model sparse { experts { d_ff = 32 } }"
+
+
+def test_text_and_page_say_why_a_mixture_takes_longer(moec, tiny) -> None:
+    called = moec("plan", "tiny.moe", "--html", "plan.html", "--format", "text")
+    page = (tiny.parent / "plan.html").read_text(encoding="utf-8")
+    for printed in (called.out, page):
+        assert "Main reason: feed-forward matmuls" in printed
+        assert "model sparse { experts { d_ff = 32 } }" in printed
+
+
 def test_markdown_has_headings(moec, tiny) -> None:
     assert moec("plan", "tiny.moe", "--run", "baseline", "--format", "markdown").out.startswith("# ")
+
+
+def test_markdown_compares_in_tables_of_its_own(moec, tiny) -> None:
+    printed = moec("plan", "tiny.moe", "--format", "markdown").out
+    assert "\n## Side by side\n\n| side by side | baseline | with_moe | ratio |\n" in printed
+    assert "\n## Step time against the first run\n" in printed
+    assert "| **model sparse { experts { d_ff = 32 } }** |  |  |  |" in printed
 
 
 def test_a_run_that_is_not_there_is_misuse_and_names_the_nearest(moec, tiny) -> None:

@@ -74,3 +74,12 @@ def test_programs_are_proven_for_real(moec, tiny) -> None:
     proofs = json.loads(called.out)
     assert [proof["run"] for proof in proofs] == ["baseline", "with_moe"]
     assert all(proof["ok"] and proof["devices"] == 1 and proof["hbm_bytes_per_device"] > 0 for proof in proofs)
+
+
+@pytest.mark.slow
+def test_a_model_whose_messages_are_all_small_is_proven_over_devices(moec, tiny) -> None:
+    spec = tiny.read_text(encoding="utf-8").replace("devices = 1 }", "devices = 4, axes { fsdp = 2, expert = 2 } }")
+    tiny.write_text(spec, encoding="utf-8")
+    called = moec("prove", "tiny.moe", "--format", "json")
+    assert called.status == 0, called.out
+    assert [proof["failures"] for proof in json.loads(called.out)] == [[], []]

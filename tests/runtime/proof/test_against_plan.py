@@ -110,6 +110,20 @@ def test_small_messages_are_statistics() -> None:
     assert [entry.judgement for entry in proof.collectives[4:]] == ["statistics", "statistics"]
 
 
+def test_a_model_whose_weights_are_small_messages_is_proven_by_them_and_fails_without_them() -> None:
+    small = replace(PLAN, collectives=(ExpectedCollective("all-gather", "fsdp", 16, 4_608, "weights"),))
+    gathers = row("all-gather", "fsdp", 16, 0.073728)
+    assert proof_of(gathers, plan=small).failures == ()
+    (failure,) = proof_of(replace(gathers, count=4, bytes=4 * 4_608), plan=small).failures
+    assert "gather over fsdp sends" in failure
+
+
+def test_statistics_do_not_add_to_work_that_is_as_planned() -> None:
+    statistics = row("all-gather", "fsdp", 1000, 30)
+    totals = proof_of(*AS_PLANNED, statistics).totals
+    assert next(total for total in totals if (total.family, total.axis) == ("gather", "fsdp")).ratio == 1.0
+
+
 def test_one_sum_over_two_axes_stands_for_two() -> None:
     proof = proof_of(*AS_PLANNED, row("all-reduce", "data+fsdp+expert", 1, 4))
     assert proof.collectives[-1].judgement == "planned"
