@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import jax
@@ -25,8 +26,10 @@ class Initializer:
     never on the mesh, and not on whether the layers are unrolled or stacked.
     """
 
-    def __init__(self, seed: int | jax.Array) -> None:
+    def __init__(self, seed: int | jax.Array, mesh: Mesh | None = None) -> None:
+        """With a `mesh` each weight is made where it lies on it; weights of one shape and place share a compilation."""
         self._root = jax.random.key(seed)
+        self._mesh = mesh
         self._first: int | jax.Array = 0
         self._layer: int | jax.Array = 0
         self._made = 0
@@ -37,27 +40,23 @@ class Initializer:
         """A trained weight, normally distributed with standard deviation `std`; drawn in float32, then rounded."""
         key = jax.random.fold_in(jax.random.fold_in(self._root, self._layer), self._made)
         self._made += 1
-        drawn = std * jax.random.normal(key, shape, jnp.float32)
-        return nnx.Param(drawn.astype(dtype), spec=spec, decay=decay)
+        return nnx.Param(_drawn(shape, dtype, self._place(spec))(key, std), spec=spec, decay=decay)
 
     def ones(
         self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32", decay: bool = False
     ) -> nnx.Param[jax.Array]:
         """A trained weight that starts at one; by default not decayed, as is right for a norm's scale."""
-        self._made += 1
-        return nnx.Param(jnp.ones(shape, dtype), spec=spec, decay=decay)
+        return nnx.Param(self._filled(1.0, shape, spec, dtype), spec=spec, decay=decay)
 
     def zeros(
         self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32", decay: bool = False
     ) -> nnx.Param[jax.Array]:
         """A trained weight that starts at zero; by default not decayed, as is right for a bias."""
-        self._made += 1
-        return nnx.Param(jnp.zeros(shape, dtype), spec=spec, decay=decay)
+        return nnx.Param(self._filled(0.0, shape, spec, dtype), spec=spec, decay=decay)
 
     def state(self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32") -> RouterBias:
         """A bias of the router that starts at zero and is no parameter: see `optimizers.nudge_router_biases`."""
-        self._made += 1
-        return RouterBias(jnp.zeros(shape, dtype), spec=spec)
+        return RouterBias(self._filled(0.0, shape, spec, dtype), spec=spec)
 
     def layer(self, number: int) -> Initializer:
         """The initializer of layer `number`; layers count from 1, inside a stacked period from 1 in each."""
@@ -79,9 +78,16 @@ class Initializer:
         stacked = jax.vmap(weights_of)(jnp.arange(repeats))
         return nnx.merge(graph, jax.tree.map(_with_leading_dim, stacked, is_leaf=_is_variable))
 
+    def _filled(self, value: float, shape: tuple[int, ...], spec: PartitionSpec, dtype: str) -> jax.Array:
+        self._made += 1
+        return _full(shape, dtype, self._place(spec))(value)
+
+    def _place(self, spec: PartitionSpec) -> NamedSharding | None:
+        return None if self._mesh is None else NamedSharding(self._mesh, spec)
+
     def _moved(self, *, first: int | jax.Array, layer: int | jax.Array) -> Initializer:
         moved = object.__new__(Initializer)
-        moved._root, moved._first, moved._layer, moved._made = self._root, first, layer, 0
+        moved._root, moved._mesh, moved._first, moved._layer, moved._made = self._root, self._mesh, first, layer, 0
         return moved
 
 
@@ -102,16 +108,25 @@ def shardings(state: nnx.State, mesh: Mesh) -> nnx.State:
 
 def init_sharded(program: Program, mesh: Mesh) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
     """The graph, the trained weights and the other state of the program's model, each device making its own shards."""
-    seed = program.training.seed
-    graph, weights, other = abstract_state(program.model, seed)
-
-    def make() -> tuple[nnx.State, nnx.State]:
-        _, made_weights, made_other = nnx.split(program.model(Initializer(seed)), nnx.Param, ...)
-        return made_weights, made_other
-
     with jax.set_mesh(mesh):
-        made = jax.jit(make, out_shardings=(shardings(weights, mesh), shardings(other, mesh)))()
-    return graph, *made
+        graph, weights, other = nnx.split(program.model(Initializer(program.training.seed, mesh)), nnx.Param, ...)
+    return graph, weights, other
+
+
+@cache
+def _drawn(shape: tuple[int, ...], dtype: str, place: NamedSharding | None) -> Callable[..., jax.Array]:
+    """Draws normal numbers from a key, with a standard deviation."""
+
+    def draw(key: jax.Array, std: float) -> jax.Array:
+        return (std * jax.random.normal(key, shape, jnp.float32)).astype(dtype)
+
+    return jax.jit(draw, out_shardings=place)
+
+
+@cache
+def _full(shape: tuple[int, ...], dtype: str, place: NamedSharding | None) -> Callable[..., jax.Array]:
+    """Fills an array with one number."""
+    return jax.jit(lambda value: jnp.full(shape, value, dtype), out_shardings=place)
 
 
 def _is_variable(node: object) -> bool:
