@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from moec.runtime.initializer import Initializer, abstract_state, shardings
+from moec.runtime.initializer import Initializer, abstract_state
 from moec.runtime.mesh import make_mesh
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -62,18 +63,18 @@ def test_the_abstract_model_has_every_weight_once_and_computes_nothing(tiny_mode
     assert [str(path[-1]) for path, _ in nnx.to_flat_state(other)] == ["router_bias"]
 
 
-def test_weights_made_on_a_mesh_are_those_made_on_one_device_up_to_rounding(tiny_model, shape_of) -> None:
-    model = tiny_model(layers=("moe",), repeats=0)
+@pytest.mark.parametrize("scan", [False, True])
+def test_weights_made_on_a_mesh_are_those_made_on_one_device_up_to_rounding(scan: bool, tiny_model, shape_of) -> None:
+    model = tiny_model(layers=("moe",), repeats=2 if scan else 0, scan=scan)
     mesh = make_mesh(shape_of(fsdp=2, expert=2, model=2))
-    _, weights, _ = abstract_state(model, 0)
 
-    def make() -> nnx.State:
-        return nnx.state(model(Initializer(0)), nnx.Param)
+    def make(mesh: jax.sharding.Mesh | None) -> nnx.State:
+        return nnx.state(model(Initializer(0, mesh)), nnx.Param)
 
     with jax.set_mesh(mesh):
-        sharded = jax.jit(make, out_shardings=shardings(weights, mesh))()
-    alone = jax.jit(make)()
+        sharded = make(mesh)
+    alone = make(None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), *map(jax.device_get, (sharded, alone)))
-    up = sharded["blocks"][0]["experts"]["w_up"][...]
-    assert up.sharding.spec == P("expert", "fsdp", "model")
-    assert up.addressable_shards[0].data.shape == (4, 8, 8)
+    for variable in jax.tree.leaves(sharded, is_leaf=lambda node: isinstance(node, nnx.Variable)):
+        wanted = NamedSharding(mesh, variable.get_metadata("spec"))
+        assert variable[...].sharding.is_equivalent_to(wanted, variable[...].ndim)
