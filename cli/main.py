@@ -28,8 +28,8 @@ from moec.cli import (
     schema,
 )
 from moec.cli.command import BROKEN_PIPE, INTERRUPTED, MISUSED, OK, Command, Failure
+from moec.spec import VERSION
 
-VERSION = "0.1.0"
 COMMANDS: tuple[Command, ...] = (
     init.COMMAND,
     check.COMMAND,
