@@ -153,13 +153,13 @@ TEMPLATE = """\
 {directives}
 {setup}
 # The step of the newest checkpoint, empty while there is none.
-newest() {{ ls {checkpoints} 2>/dev/null | grep -E '^[0-9]+$' | sort -n | tail -n 1; }}
+newest() {{ ls {checkpoints} 2>/dev/null | grep -E '^[0-9]+$' | sort -n | tail -n 1 || true; }}
 
 restarts_left={restarts}
 before=$(newest)
 while true; do
-  {train}
-  status=$?
+  status=0
+  {train} || status=$?
   case $status in
     0 | 2 | 130) exit $status ;;  # done, cannot be started, stopped by hand
     143)  # the run has saved: its time is nearly up, or another job takes its place
