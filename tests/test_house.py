@@ -23,7 +23,7 @@ MAY_IMPORT = {
         *("jax", "jaxlib", "flax", "optax", "orbax", "numpy", "moec.runtime"),
         *("grain", "tokenizers", "sentencepiece", "pyarrow", "tensorboardX", "rich"),
     },
-    "cli": {"rich", "matplotlib", "moec.spec", "moec.compiler", "moec.cli", "moec.lsp", "moec.docs"},
+    "cli": {"rich", "matplotlib", "yaml", "moec.spec", "moec.compiler", "moec.cli", "moec.lsp", "moec.docs"},
     "lsp": {"pygls", "lsprotocol", "moec.spec", "moec.compiler", "moec.lsp"},
 }
 MAY_LOAD_AT_ONCE = {
