@@ -50,10 +50,11 @@ def write_run(plan: Plan, folder: Path) -> tuple[Written, ...]:
         "plan.md": artifacts.plan_markdown,
         "resolved.moe": artifacts.resolved,
     }
-    return tuple(_write(folder / name, text) for name, text in files.items())
+    return tuple(write_file(folder / name, text) for name, text in files.items())
 
 
-def _write(path: Path, text: str) -> Written:
+def write_file(path: Path, text: str) -> Written:
+    """Writes one file, where it does not say `text` already; another program.py that was there is kept."""
     earlier = path.read_text(encoding="utf-8") if path.exists() else None
     if earlier == text:
         return Written(path, "same")

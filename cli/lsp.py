@@ -15,15 +15,13 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from moec.cli.main import VERSION
-
     try:
         from moec.lsp.server import serve
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("pygls", "lsprotocol"):
             raise
         raise Failure('the language server needs the package pygls: pip install "moec[lsp]"') from None
-    return OK if serve(VERSION) else DIAGNOSED
+    return OK if serve() else DIAGNOSED
 
 
 COMMAND = Command(

@@ -20,6 +20,7 @@ from moec.cli import (
     explain,
     fmt,
     init,
+    launch,
     lsp,
     plan,
     playground,
@@ -28,8 +29,8 @@ from moec.cli import (
     schema,
 )
 from moec.cli.command import BROKEN_PIPE, INTERRUPTED, MISUSED, OK, Command, Failure
+from moec.spec import VERSION
 
-VERSION = "0.1.0"
 COMMANDS: tuple[Command, ...] = (
     init.COMMAND,
     check.COMMAND,
@@ -37,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     compile.COMMAND,
     prove.COMMAND,
     run.COMMAND,
+    launch.COMMAND,
     expand.COMMAND,
     fmt.COMMAND,
     convert.COMMAND,

@@ -27,7 +27,7 @@ def execute(program: Path, arguments: tuple[str, ...]) -> int:
     A SIGTERM is handed on. A program that a signal ended gives 128 + its number, as in a shell.
     """
     with _patient() as children:
-        child = subprocess.Popen((*PYTHON, str(program), *arguments), env=_environment())
+        child = subprocess.Popen((*PYTHON, str(program), *arguments), env=environment_of_programs())
         children.append(child)
         status = child.wait()
     return status if status >= 0 else SIGNALLED - status
@@ -72,7 +72,9 @@ class _Running:
     @classmethod
     def start(cls, index: int, program: Path, arguments: tuple[str, ...]) -> _Running:
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (`printed` closes them)
-        child = subprocess.Popen((*PYTHON, str(program), *arguments), stdout=out, stderr=err, env=_environment())
+        child = subprocess.Popen(
+            (*PYTHON, str(program), *arguments), stdout=out, stderr=err, env=environment_of_programs()
+        )
         return cls(index, child, out, err)
 
     def status(self) -> int:
@@ -88,7 +90,7 @@ class _Running:
         return texts[0], texts[1]
 
 
-def _environment() -> dict[str, str]:
+def environment_of_programs() -> dict[str, str]:
     """This one, with what a program would start itself anew for (moec.runtime.huge_pages): glibc reads it at its start.
 
     Where it has no use, on a chip or another system, it does no harm.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,7 +53,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         dest="options",
         help="change a field: run.batch.tokens=8Ki",
     )
-    parser.add_argument("--steps", metavar="N", type=_positive, help="stop after N steps in all, also on resume")
+    parser.add_argument("--steps", metavar="N", type=positive, help="stop after N steps in all, also on resume")
     parser.add_argument("--resume", choices=("auto", "never", "must"), default="auto", help="default: auto")
     parser.add_argument(
         "--accept-changes", action="store_true", help="go on although the spec has changed since the newest checkpoint"
@@ -60,19 +61,20 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--restart",
         metavar="N",
-        type=_positive,
+        type=positive,
         default=0,
         help="start a run again, at most N times, where it hung, crashed or failed (default: not at all)",
     )
     parser.add_argument(
-        "--verify-steps", metavar="N", type=_positive, help="take every Nth step twice and compare the bits"
+        "--verify-steps", metavar="N", type=positive, help="take every Nth step twice and compare the bits"
     )
     parser.add_argument(
         "-o", "--out", metavar="DIR", help="the folder that gets one folder per run (default: runs/SPEC's name)"
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """The number above 0 that an option says."""
     if not text.isascii() or not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
@@ -80,7 +82,7 @@ def _positive(text: str) -> int:
 
 def _run(arguments: Namespace) -> int:
     out = Path(arguments.out) if arguments.out else Path("runs") / spec_name(arguments.spec)
-    files = _files(arguments)
+    files = changed_files(arguments)
     typed = resolve_files(files)
     study = _study(typed, arguments.run)
     jobs = _jobs(_trainings(typed, study, arguments.run), files.sources, out)
@@ -96,7 +98,7 @@ def _run(arguments: Namespace) -> int:
     return OK
 
 
-def _files(arguments: Namespace) -> LoadedFiles:
+def changed_files(arguments: Namespace) -> LoadedFiles:
     """The spec as read, with the fields of --set in the run that is asked for, or else in all runs."""
     files = read_files(arguments.spec)
     if not arguments.options:
@@ -133,9 +135,7 @@ def _trainings(typed: TypedSpec, study: StudySpec | None, name: str | None) -> t
         runs = choose_runs(typed, name)
     else:
         runs = tuple(run for name in study.runs for run in choose_runs(typed, name))
-    for run in runs:
-        if run.data is None:
-            raise Failure(f"the run `{run.name}` has no data; it can be trained once it says `data = …`", DIAGNOSED)
+    refuse_without_data(runs)
     if study is None or not study.seeds:
         return tuple(Training(run.name, Path(run.name), run) for run in runs)
     return tuple(
@@ -143,6 +143,13 @@ def _trainings(typed: TypedSpec, study: StudySpec | None, name: str | None) -> t
         for run in runs
         for seed in study.seeds
     )
+
+
+def refuse_without_data(runs: tuple[RunSpec, ...]) -> None:
+    """Failure: a run that can be planned and compiled, but not trained."""
+    for run in runs:
+        if run.data is None:
+            raise Failure(f"the run `{run.name}` has no data; it can be trained once it says `data = …`", DIAGNOSED)
 
 
 def _jobs(trainings: tuple[Training, ...], sources: Sources, out: Path) -> tuple[Job, ...]:
@@ -188,12 +195,19 @@ def _execute(program: Path, arguments: Namespace, accepted: str | None) -> int:
     options = [] if arguments.steps is None else ["--steps", str(arguments.steps)]
     options += [] if accepted is None else ["--accept", accepted]
     options += [] if arguments.verify_steps is None else ["--verify-steps", str(arguments.verify_steps)]
-    status = execute(program, ("train", "--resume", arguments.resume, *options))
-    for attempt in range(1, arguments.restart + 1):
+    return with_restarts(
+        lambda resume: execute(program, ("train", "--resume", resume, *options)), arguments.resume, arguments.restart
+    )
+
+
+def with_restarts(train: Callable[[str], int], resume: str, restarts: int) -> int:
+    """The exit status of the last attempt: `train(resume)`, then `train("auto")` as long as that has failed."""
+    status = train(resume)
+    for attempt in range(1, restarts + 1):
         if status in NOT_TO_BE_RESTARTED:
             break
-        print(f"the run {_ended(status)}; restart {attempt} of {arguments.restart}", flush=True)
-        status = execute(program, ("train", "--resume", "auto", *options))
+        print(f"the run {_ended(status)}; restart {attempt} of {restarts}", flush=True)
+        status = train("auto")
     return status
 
 

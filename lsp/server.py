@@ -26,6 +26,7 @@ from moec.lsp.numbers import COMPILE_COMMAND, DIFF_COMMAND, PLAN_COMMAND
 from moec.lsp.protocol import Protocol
 from moec.lsp.session import Session
 from moec.lsp.tokens import LEGEND
+from moec.spec import VERSION
 
 NAME: Final = "moec"
 
@@ -44,8 +45,8 @@ OPTIONS: Final[dict[str, Any]] = {
 class Server(LanguageServer):
     """Holds the session of its one editor, and speaks for it."""
 
-    def __init__(self, version: str) -> None:
-        super().__init__(NAME, version, protocol_cls=Protocol)
+    def __init__(self) -> None:
+        super().__init__(NAME, VERSION, protocol_cls=Protocol)
         self.session = Session(self)
         self.pages: Path | None = None
         self.has_ended = False
@@ -77,9 +78,9 @@ class Server(LanguageServer):
         return {"uri": uri, "text": pages[0].text}
 
 
-def build_server(version: str) -> Server:
-    """A server that waits for its editor; `version` is that of moec."""
-    server = Server(version)
+def build_server() -> Server:
+    """A server that waits for its editor."""
+    server = Server()
     for name, handler in requests.HANDLERS.items():
         server.feature(name, OPTIONS.get(name))(_bound(handler, server.session))
     server.feature(types.INITIALIZE)(_initializer(server))
@@ -90,13 +91,13 @@ def build_server(version: str) -> Server:
     return server
 
 
-def serve(version: str) -> bool:
+def serve() -> bool:
     """Serves the editor on standard input and output until it ends the session; whether it did so as agreed.
 
     Whatever else would print goes to standard error, where it cannot come between two messages.
     """
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
-    server = build_server(version)
+    server = build_server()
     gc.freeze()  # what is loaded by now stays: looking through it for garbage would cost a keystroke now and then
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server.start_io(sys.stdin.buffer, output)

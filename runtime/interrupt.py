@@ -22,17 +22,23 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self._times_asked = 0
 
     @property
     def exit_code(self) -> int:
         """130 after Ctrl-C, 143 after SIGTERM, 0 where nothing was asked for."""
         return 0 if self.signal_number is None else EXIT_CODE_BASE + self.signal_number
 
-    def stops_after(self, step: int) -> bool:
-        """Whether the run must stop after `step`; the same answer in all processes of a run at the same step."""
+    def stops_here(self) -> bool:
+        """Whether the run must stop now, after a step; the same answer in all processes of a run at the same step.
+
+        JAX answers yes at one number only, the one after the highest that it was asked about when the signal came, and
+        it counts from 0. A resumed run that asked about its steps would jump over a signal that comes before the first.
+        """
         if jax.process_count() == 1:
             return self.signal_number is not None
-        if not multihost_utils.reached_preemption_sync_point(step):
+        self._times_asked += 1
+        if not multihost_utils.reached_preemption_sync_point(self._times_asked):
             return False
         self.signal_number = self.signal_number or signal.SIGTERM
         return True

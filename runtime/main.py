@@ -245,9 +245,9 @@ def _prove(program: Program, options: argparse.Namespace) -> int:
 def _start(program: Program, options: argparse.Namespace) -> None:
     """Joins the run's other processes and makes sure of the devices."""
     from moec.runtime.devices import check_devices, prepare_devices
-    from moec.runtime.processes import join_processes, membership_of
+    from moec.runtime.processes import join_processes, membership_of, process_count
 
     membership = membership_of(options.coordinator, options.processes, options.process)
-    prepare_devices(program.mesh, processes=1 if membership is None else membership.count)
+    prepare_devices(program.mesh, processes=process_count(membership))
     join_processes(membership)
     check_devices(program.mesh)

@@ -64,15 +64,28 @@ def membership_of(coordinator: str | None, count: int | None, index: int | None)
     return Membership(coordinator, count, index)
 
 
+def process_count(membership: Membership | None, environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes the run has, known before they are joined: as named, or as Slurm and Open MPI say; else 1."""
+    if membership is not None:
+        return membership.count
+    if not launched_by_cluster(environment):
+        return 1
+    return max((int(count) for count in _tasks(environment) if count.isdecimal()), default=1)
+
+
 def launched_by_cluster(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a launcher that JAX recognises started several processes; a job of one task stays alone.
 
     Source: the environment variables that jax.distributed reads (jax 0.12: jax/_src/clusters).
     """
-    tasks = [environment.get(name, "1") for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")]
     in_step = "SLURM_PROCID" in environment or "OMPI_COMM_WORLD_RANK" in environment
-    if in_step and any(count.isdecimal() and int(count) > 1 for count in tasks):
+    if in_step and any(count.isdecimal() and int(count) > 1 for count in _tasks(environment)):
         return True
     if "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment:
         return True
     return "," in environment.get("TPU_WORKER_HOSTNAMES", "") or "MEGASCALE_COORDINATOR_ADDRESS" in environment
+
+
+def _tasks(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What the launchers say how many processes they started, 1 where one says nothing."""
+    return tuple(environment.get(name, "1") for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"))

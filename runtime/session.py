@@ -113,7 +113,7 @@ class Session:
                 self._desk.checkpoints.check()
                 state, report = self._take_step(compiled, step, state, batch)
                 waiting.append((step, report))
-                stops = self._desk.interrupt.stops_after(step)
+                stops = self._desk.interrupt.stops_here()
                 pauses = stops or self._pauses_after(step)
                 while len(waiting) > (0 if pauses else 1):
                     self._record(*waiting.popleft())

@@ -23,7 +23,7 @@ MAY_IMPORT = {
         *("jax", "jaxlib", "flax", "optax", "orbax", "numpy", "moec.runtime"),
         *("grain", "tokenizers", "sentencepiece", "pyarrow", "tensorboardX", "rich"),
     },
-    "cli": {"rich", "matplotlib", "moec.spec", "moec.compiler", "moec.cli", "moec.lsp", "moec.docs"},
+    "cli": {"rich", "matplotlib", "yaml", "moec.spec", "moec.compiler", "moec.cli", "moec.lsp", "moec.docs"},
     "lsp": {"pygls", "lsprotocol", "moec.spec", "moec.compiler", "moec.lsp"},
 }
 MAY_LOAD_AT_ONCE = {
@@ -181,10 +181,12 @@ def test_every_package_is_installed_with_its_types() -> None:
     assert [room for room in sorted(rooms) if not (ROOT / room / "py.typed").exists()] == []
 
 
-def test_the_version_is_the_same_everywhere() -> None:
-    from moec.cli.main import VERSION
+def test_the_version_stands_in_one_place_and_is_the_package_s() -> None:
+    from moec.spec import VERSION
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"] == VERSION
+    written = [path for path in python_files(*ROOMS) if f'"{VERSION}"' in path.read_text(encoding="utf-8")]
+    assert written == [ROOT / "spec" / "__init__.py"]
 
 
 def test_constraints_pin_versions_and_nothing_else() -> None:

@@ -7,8 +7,7 @@ from moec.compiler.emit.holes import Code, docstring
 from moec.compiler.places import RESOLVED
 from moec.compiler.plan import Plan
 from moec.compiler.units import numbers_in_words, plural
-
-VERSION = "0.1.0"
+from moec.spec import VERSION
 
 
 def header(plan: Plan) -> Code:

@@ -13,7 +13,8 @@ import pytest
 
 from moec.cli import plan as plan_command
 from moec.cli.command import Command
-from moec.cli.main import COMMANDS, VERSION, main
+from moec.cli.main import COMMANDS, main
+from moec.spec import VERSION
 
 SCRIPT = "import sys; from moec.cli.main import main; sys.exit(main())"
 

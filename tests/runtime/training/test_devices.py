@@ -7,7 +7,7 @@ import pytest
 from moec.runtime.devices import check_devices, platform_of
 from moec.runtime.failure import RunError
 from moec.runtime.mesh import MeshShape
-from moec.runtime.processes import Membership, launched_by_cluster, membership_of
+from moec.runtime.processes import Membership, launched_by_cluster, membership_of, process_count
 
 
 def shape(hardware: str, devices: int) -> MeshShape:
@@ -50,6 +50,21 @@ def test_a_mesh_that_is_not_here_has_three_ways_out(wanted: MeshShape) -> None:
 )
 def test_only_a_job_of_several_tasks_is_joined(environment: dict[str, str], launched: bool) -> None:
     assert launched_by_cluster(environment) is launched
+
+
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [
+        ({}, 1),
+        ({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4"}, 1),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, 4),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, 2),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, 1),
+    ],
+)
+def test_a_launcher_says_how_many_processes_share_the_devices(environment: dict[str, str], count: int) -> None:
+    assert process_count(None, environment) == count
+    assert process_count(Membership("localhost:1", 8, 0), environment) == 8
 
 
 def test_the_three_options_of_a_process_go_together() -> None:

@@ -1,0 +1,1 @@
+"""What existing engines need to run a program: one file per engine."""
