@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from moec.spec.source import Sources
 
 HUNG = 75  # what a program that hangs ends with: moec.runtime.watchdog
-NOT_TO_BE_RESTARTED = (OK, MISUSED, INTERRUPTED, TERMINATED)
+OUT_OF_MEMORY = 71  # and one that asks for more memory than there is, as it would again: moec.runtime.out_of_memory
+NOT_TO_BE_RESTARTED = (OK, MISUSED, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)
 
 
 class Training(NamedTuple):
