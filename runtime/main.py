@@ -197,8 +197,12 @@ def _not_negative(text: str) -> float:
 
 def _train(program: Program, options: argparse.Namespace) -> int:
     from moec.runtime.loop import TrainOptions, train
+    from moec.runtime.processes import is_first_process
+    from moec.runtime.program_hash import change_in_words
 
     _start(program, options)
+    if is_first_process() and (changed := change_in_words(Path(sys.argv[0]))):
+        print(changed, file=sys.stderr)
     chosen = TrainOptions(
         directory=options.out,
         steps=options.steps,

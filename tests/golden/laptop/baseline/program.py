@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:894244d417f61af291dd6c850c63baa28d2eb22a3e9a87d953fa3d36237f0f99
 
     python program.py train | eval | generate | prove (each with --help)
 """

@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:0038f7c3f0d89fd48e35164847dfaa08eb288e6574c15283a5188c3d14c1960f
 
     python program.py train | eval | generate | prove (each with --help)
 """

@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:5d6170b40ea47fb8ad20729449a39f4c4baacdc63c6ae6f04495b07fc1e539e2
 
     python program.py train | eval | generate | prove (each with --help)
 """

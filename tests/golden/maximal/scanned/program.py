@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:c2a7d0df19557c95649c0690a1c05f61fc31106578c1987e1a089cc80fb97e16
 
     python program.py train | eval | generate | prove (each with --help)
 """

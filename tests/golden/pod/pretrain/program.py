@@ -6,6 +6,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:864d93021ad4bd7e8c9314f3a4631238371fa72b5949c2ed2066a3e1828de505
 
     python program.py train | eval | generate | prove (each with --help)
 """
