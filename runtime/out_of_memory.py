@@ -71,9 +71,9 @@ def ways_out(program: Program, planned: Expectation | None) -> Iterator[str]:
     """Fields with values under which the run needs less memory, what spares the most first."""
     memory = planned.memory_bytes if planned is not None else dict.fromkeys(_KINDS, 0)
     if memory["activations"] >= memory["params"] + memory["gradients"] + memory["optimizer"]:
-        yield from (*_fewer_activations(program, planned), *_thinner_state(program))
+        yield from (*_fewer_activations(program, planned), *_thinner_state(program, planned))
     else:
-        yield from (*_thinner_state(program), *_fewer_activations(program, planned))
+        yield from (*_thinner_state(program, planned), *_fewer_activations(program, planned))
     if program.mesh.hardware == "cpu":
         yield "a machine with more memory, or nothing else beside the run on this one"
     else:
@@ -97,10 +97,13 @@ def _fewer_activations(program: Program, planned: Expectation | None) -> Iterato
         yield f"run.remat.policy = full: keeps only what goes into each layer and computes the rest again{now_kept}"
 
 
-def _thinner_state(program: Program) -> Iterator[str]:
-    """Weights, gradients and optimizer over more devices; virtual ones on a CPU share its memory."""
+def _thinner_state(program: Program, planned: Expectation | None) -> Iterator[str]:
+    """Weights, gradients and optimizer over more devices; virtual ones on a CPU share its memory, there it is less of
+    the optimizer, where that keeps more than the weights."""
     mesh = program.mesh
     if mesh.hardware == "cpu":
+        if planned is not None and planned.memory_bytes["optimizer"] > planned.memory_bytes["params"]:
+            yield "run.optimizer.kind = lion: keeps one number per weight in place of two, and begins afresh"
         return
     if mesh.data > 1:
         wider = f"mesh.axes.fsdp = {mesh.fsdp * mesh.data}, mesh.axes.data = 1"

@@ -120,6 +120,8 @@ def test_what_weighs_most_is_mended_first(tiny: Program, tmp_path: Path) -> None
     assert first.startswith("mesh.axes.fsdp = 8, mesh.axes.data = 1: ")
     assert second.startswith("run.remat.policy = full")
     assert "of the 80.00 GB that it has" in memory_in_words(weights)
+    here = planned_on(tmp_path, "laptop/with_moe", params=10**9, optimizer=2 * 10**9)
+    assert next(ways_out(tiny, here)).startswith("run.optimizer.kind = lion")
     activations = planned_on(tmp_path, "laptop/with_moe", activations=10**11)
     assert next(ways_out(chips, activations)).startswith("run.remat.policy = full")
     assert next(ways_out(replace(chips, mesh=tiny.mesh), activations)).startswith("run.batch.micro = 128")
