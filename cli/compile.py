@@ -67,9 +67,18 @@ def write_file(path: Path, text: str) -> Written:
 def report(files: tuple[Written, ...]) -> None:
     """Tells on standard output what was written."""
     for path, state in files:
-        kept = f" (the earlier one is {EARLIER_PROGRAM})" if state == "replaced" and path.name == PROGRAM else ""
+        kept = _kept(path) if state == "replaced" and path.name == PROGRAM else ""
         print(f"{state:<8} {path}{kept}")
     sys.stdout.flush()
+
+
+def _kept(program: Path) -> str:
+    """Where the program is that was replaced, and whether someone had worked on it."""
+    from moec.compiler.emit.program_hash import is_as_written
+
+    earlier = program.with_name(EARLIER_PROGRAM).read_text(encoding="utf-8")
+    changed = ", changed by hand," if is_as_written(earlier) is False else ""
+    return f" (the earlier one{changed} is {EARLIER_PROGRAM})"
 
 
 COMMAND = Command(

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from moec.spec.source import Sources
 
 HUNG = 75  # what a program that hangs ends with: moec.runtime.watchdog
-NOT_TO_BE_RESTARTED = (OK, MISUSED, INTERRUPTED, TERMINATED)
+OUT_OF_MEMORY = 71  # and one that asks for more memory than there is, as it would again: moec.runtime.out_of_memory
+OF_SPECS = ("--run", "--set", "--out", "--accept-changes")
+NOT_TO_BE_RESTARTED = (OK, MISUSED, OUT_OF_MEMORY, INTERRUPTED, TERMINATED)
 
 
 class Training(NamedTuple):
@@ -41,7 +43,7 @@ class Job(NamedTuple):
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    add_spec(parser)
+    add_spec(parser, or_folder=" or the folder of one run, whose program runs as it is")
     parser.add_argument(
         "--run", metavar="NAME", help="this run only (default: the study's runs, or else all runs, in order)"
     )
@@ -81,6 +83,8 @@ def positive(text: str) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    if Path(arguments.spec).is_dir():
+        return _run_folder(arguments)
     out = Path(arguments.out) if arguments.out else Path("runs") / spec_name(arguments.spec)
     files = changed_files(arguments)
     typed = resolve_files(files)
@@ -96,6 +100,19 @@ def _run(arguments: Namespace) -> int:
 
         write_study(study, tuple((job.title, job.folder) for job in jobs), out)
     return OK
+
+
+def _run_folder(arguments: Namespace) -> int:
+    """Executes the program of a folder as it is; what would give it another one is refused."""
+    from moec.cli.program_folder import program_in, tell_changes
+
+    given = (arguments.run, arguments.options, arguments.out, arguments.accept_changes)
+    refused = ", ".join(option for option, value in zip(OF_SPECS, given, strict=True) if value)
+    if refused:
+        raise Failure(f"{arguments.spec} is the folder of a program, which runs as it is: {refused} need a spec")
+    program = program_in(Path(arguments.spec))
+    tell_changes(program)
+    return _execute(program, arguments, None)
 
 
 def changed_files(arguments: Namespace) -> LoadedFiles:
@@ -226,6 +243,7 @@ COMMAND = Command(
         "moec run tiny.moe",
         "moec run tiny.moe --run baseline --steps 20",
         "moec run tiny.moe --set run.batch.tokens=8Ki --set small.tokens=2M",
+        "moec run runs/tiny/baseline       # the program of that folder, as it is",
         "moec run tiny.moe --restart 20     # after a hang or a crash it goes on by itself",
         "moec run tiny.moe --resume never   # puts the earlier results aside and starts again",
     ),

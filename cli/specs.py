@@ -38,10 +38,10 @@ class Loaded:
         return self.files.sources if self.files else {}
 
 
-def add_spec(parser: ArgumentParser) -> None:
-    """The argument SPEC."""
+def add_spec(parser: ArgumentParser, or_folder: str = "") -> None:
+    """The argument SPEC; `or_folder` says what else it may name."""
     parser.add_argument(
-        "spec", metavar="SPEC", help=f"a .moe or .moe.yaml file; {STDIN} reads .moe from standard input"
+        "spec", metavar="SPEC", help=f"a .moe or .moe.yaml file{or_folder}; {STDIN} reads .moe from standard input"
     )
 
 

@@ -57,6 +57,7 @@ _CHECKPOINT: Final = (
     "model.dtype.params",
     "run.optimizer.kind",
     "run.layers.scan",
+    "run.guard.window",
 )
 _NUMERICS: Final = (
     "model.seq_len",
@@ -118,6 +119,7 @@ _NUMERICS: Final = (
     "run.optimizer.warmup_steps",
     "run.optimizer.decay_steps",
     "run.optimizer.final_lr_ratio",
+    "run.guard.spike",
 )
 _LAYOUT: Final = (
     "mesh.hardware",
@@ -139,6 +141,7 @@ _COST: Final = (
     "run.remat.offload",
     "run.checkpoint.every_steps",
     "run.checkpoint.keep",
+    "run.guard.max_skips",
     "run.eval.every_steps",
     "run.eval.tokens",
 )

@@ -18,6 +18,7 @@ from moec.compiler.typed import (
     CheckpointSpec,
     DataSpec,
     EvalSpec,
+    GuardSpec,
     LayersSpec,
     MeshSpec,
     ModelSpec,
@@ -101,6 +102,7 @@ def resolve_run(scope: Scope, parts: Parts, place: Place) -> RunSpec | None:
         optimizer=_optimizer(inner["optimizer"]),
         remat=_remat(inner["remat"]),
         checkpoint=CheckpointSpec(inner["checkpoint"].integer("every_steps"), inner["checkpoint"].integer("keep")),
+        guard=_guard(inner["guard"]),
         eval=EvalSpec(inner["eval"].integer("every_steps"), inner["eval"].integer("tokens")),
         layers=LayersSpec("auto" if inner["layers"].is_word("scan", "auto") else inner["layers"].flag("scan")),
         asserts=asserts,
@@ -195,6 +197,14 @@ def _optimizer(values: Values) -> OptimizerSpec:
 
 def _remat(values: Values) -> RematSpec:
     return RematSpec(values.word("policy"), values.texts("save"), values.texts("offload"))
+
+
+def _guard(values: Values) -> GuardSpec:
+    return GuardSpec(
+        spike=None if values.is_word("spike", "none") else values.real("spike"),
+        window=values.integer("window"),
+        max_skips=values.integer("max_skips"),
+    )
 
 
 def _origins(place: Place, named: Mapping[str, Place | None]) -> Mapping[str, tuple[Span, bool]]:

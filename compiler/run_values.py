@@ -46,6 +46,11 @@ def run_values(run: RunSpec) -> Mapping[str, Value]:
             "offload": _words(run.remat.offload),
         },
         "checkpoint.": {"every_steps": _value(run.checkpoint.every_steps), "keep": _value(run.checkpoint.keep)},
+        "guard.": {
+            "spike": _or_none(run.guard.spike),
+            "window": _value(run.guard.window),
+            "max_skips": _value(run.guard.max_skips),
+        },
         "eval.": {"every_steps": _value(run.eval.every_steps), "tokens": _value(run.eval.tokens)},
         "layers.": {"scan": _value(run.layers.scan)},
     }

@@ -237,6 +237,15 @@ class CheckpointSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardSpec:
+    """`spike` is in standard deviations, None skips only what is not finite; `window` and `max_skips` in steps."""
+
+    spike: float | None
+    window: int
+    max_skips: int
+
+
+@dataclass(frozen=True, slots=True)
 class EvalSpec:
     """`tokens` held-out tokens at most are read per evaluation; `every_steps` 0 evaluates only at the end."""
 
@@ -276,6 +285,7 @@ class RunSpec:
     optimizer: OptimizerSpec
     remat: RematSpec
     checkpoint: CheckpointSpec
+    guard: GuardSpec
     eval: EvalSpec
     layers: LayersSpec
     asserts: tuple[AssertSpec, ...]

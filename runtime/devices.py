@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import jax
 
@@ -31,18 +32,23 @@ def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
             jax.config.update("jax_num_cpu_devices", wanted)
 
 
-def check_devices(shape: MeshShape) -> None:
-    """Errors: RunError (exit 2) with what was found and the ways out where the mesh cannot be made here."""
+def check_devices(shape: MeshShape, planned: str = "") -> None:
+    """`planned` says in words what the run needs of each device.
+
+    Errors: RunError (exit 2) with what was found and the ways out where the mesh cannot be made here.
+    """
     wanted = platform_of(shape.hardware)
     try:
         found = jax.devices()
-    except RuntimeError as error:
-        raise RunError(f"JAX finds no device: {error}", 2) from error
-    if found[0].platform == wanted and len(found) >= shape.devices:
-        return
-    have = f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
+    except RuntimeError as error:  # JAX was told to use a platform that it cannot
+        have = f"no device that JAX can use ({str(error).strip()[:300]})"
+    else:
+        if found[0].platform == wanted and len(found) >= shape.devices:
+            return
+        have = f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
     raise RunError(
         f"this program's mesh is {shape.devices} x {shape.hardware}; this machine has {have}.\n"
+        + (f"the plan: {planned}\n" if planned else "")
         + _ways_out(shape, wanted),
         2,
     )
@@ -55,6 +61,9 @@ def _ways_out(shape: MeshShape, wanted: str) -> str:
         if wanted == "cpu"
         else f'if the chips are there, install JAX for them: pip install "moec[{extra}]"'
     )
+    told = os.environ.get("JAX_PLATFORMS")
+    if told and wanted != "cpu":
+        install = f"JAX_PLATFORMS={told} hides other devices: unset it; {install}"
     return (
         f"  1. run it where {shape.devices} x {shape.hardware} are, on one host or several\n"
         f"  2. {install}\n"

@@ -1,4 +1,8 @@
-"""Which steps are taken: one that is not finite, or that spikes, leaves everything as it was."""
+"""Which steps are taken: one that is not finite, or that spikes, leaves everything as it was.
+
+Source: OLMo-core, SkipStepOptimizer: a threshold in standard deviations over a window, 128 steps where nothing else is
+said, for both loss and gradient norm, and nothing is called a spike before the window is half full.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,13 @@ from jax import numpy as jnp
 
 from moec.runtime.program import Guard
 
-WINDOW = 128
-"""How many of the newest accepted steps say what is usual. Source: OLMo-core, SkipStepOptimizer, which this follows in
-its window, in its threshold in standard deviations, and in watching both loss and gradient norm."""
-
-ENOUGH = WINDOW // 2
-"""Accepted steps without which nothing is called a spike. Source: as above."""
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, slots=True)
 class GuardState:
     """What is remembered of the steps so far; it is saved with the model, so that a resumed run judges alike.
 
-    Shapes: `losses_W` and `grad_norms_W` [WINDOW], float32, of accepted steps only, in a ring; the counts [], int32.
+    Shapes: `losses_W` and `grad_norms_W` [window], float32, of accepted steps only, in a ring; the counts [], int32.
     """
 
     losses_W: jax.Array
@@ -33,20 +30,20 @@ class GuardState:
     skipped_in_a_row: jax.Array
 
 
-def new_guard() -> GuardState:
+def new_guard(guard: Guard) -> GuardState:
     """The state before the first step."""
-    none, empty = jnp.zeros((), jnp.int32), jnp.zeros((WINDOW,), jnp.float32)
+    none, empty = jnp.zeros((), jnp.int32), jnp.zeros((guard.window,), jnp.float32)
     return GuardState(empty, empty, none, none, none)
 
 
 def judge(guard: Guard, state: GuardState, loss: jax.Array, grad_norm: jax.Array) -> tuple[jax.Array, GuardState]:
     """Whether a step is taken (bool []), and the state after it; one that is not leaves no trace in the window."""
     taken = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    if guard.spike_factor is not None:
-        usual = state.accepted < ENOUGH
+    if guard.spike is not None:
+        too_early = state.accepted < guard.window // 2
         for window_W, found in ((state.losses_W, loss), (state.grad_norms_W, grad_norm)):
-            taken &= usual | (found <= _threshold(guard.spike_factor, window_W, state.accepted))
-    place = state.accepted % WINDOW
+            taken &= too_early | (found <= _threshold(guard.spike, window_W, state.accepted))
+    place = state.accepted % guard.window
     after = GuardState(
         losses_W=jnp.where(taken, state.losses_W.at[place].set(loss), state.losses_W),
         grad_norms_W=jnp.where(taken, state.grad_norms_W.at[place].set(grad_norm), state.grad_norms_W),
@@ -57,11 +54,11 @@ def judge(guard: Guard, state: GuardState, loss: jax.Array, grad_norm: jax.Array
     return taken, after
 
 
-def _threshold(spike_factor: float, window_W: jax.Array, accepted: jax.Array) -> jax.Array:
-    """Mean and `spike_factor` standard deviations of what the window holds."""
-    filled_W = jnp.arange(WINDOW) < accepted
+def _threshold(spike: float, window_W: jax.Array, accepted: jax.Array) -> jax.Array:
+    """Mean and `spike` standard deviations of what the window holds."""
+    filled_W = jnp.arange(window_W.size) < accepted
     mean = jnp.mean(window_W, where=filled_W)
-    return mean + spike_factor * jnp.std(window_W, where=filled_W)
+    return mean + spike * jnp.std(window_W, where=filled_W)
 
 
 def reason(loss: float, grad_norm: float) -> str:

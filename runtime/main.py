@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
+
 from moec.runtime.data.errors import DataError
 from moec.runtime.failure import RunError
 from moec.runtime.huge_pages import start_with_huge_pages
@@ -15,7 +17,7 @@ from moec.runtime.program import Program
 
 def main(program: Program, arguments: Sequence[str] | None = None) -> None:
     """Runs the sub-command and ends the process with its exit code: 0, 1 the run failed, 2 it could not be started,
-    75 it hung, 130 or 143 a signal stopped it."""
+    71 there was too little memory, 75 it hung, 130 or 143 a signal stopped it."""
     sys.exit(run_command(program, arguments))
 
 
@@ -29,6 +31,8 @@ def run_command(program: Program, arguments: Sequence[str] | None = None) -> int
     except (RunError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RunError) else 1
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        return _out_of_memory(error, program, options)
 
 
 def command_line(program: Program) -> argparse.ArgumentParser:
@@ -193,8 +197,12 @@ def _not_negative(text: str) -> float:
 
 def _train(program: Program, options: argparse.Namespace) -> int:
     from moec.runtime.loop import TrainOptions, train
+    from moec.runtime.processes import is_first_process
+    from moec.runtime.program_hash import change_in_words
 
     _start(program, options)
+    if is_first_process() and (changed := change_in_words(Path(sys.argv[0]))):
+        print(changed, file=sys.stderr)
     chosen = TrainOptions(
         directory=options.out,
         steps=options.steps,
@@ -242,12 +250,24 @@ def _prove(program: Program, options: argparse.Namespace) -> int:
     return prove_and_report(program, chosen)
 
 
+def _out_of_memory(error: Exception, program: Program, options: argparse.Namespace) -> int:
+    """Says what can be done about too little memory and gives the exit code; any other error goes on as it came."""
+    from moec.runtime.out_of_memory import is_out_of_memory, out_of_memory
+
+    if not is_out_of_memory(error):
+        raise error
+    told = out_of_memory(error, program, options.out)
+    print(f"error: {told}", file=sys.stderr)
+    return told.exit_code
+
+
 def _start(program: Program, options: argparse.Namespace) -> None:
     """Joins the run's other processes and makes sure of the devices."""
     from moec.runtime.devices import check_devices, prepare_devices
+    from moec.runtime.out_of_memory import memory_in_words, planned_beside
     from moec.runtime.processes import join_processes, membership_of, process_count
 
     membership = membership_of(options.coordinator, options.processes, options.process)
     prepare_devices(program.mesh, processes=process_count(membership))
     join_processes(membership)
-    check_devices(program.mesh)
+    check_devices(program.mesh, memory_in_words(planned_beside(options.out)))

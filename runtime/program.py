@@ -50,11 +50,12 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A step whose loss or gradient is not finite is skipped; so is one that lies more than `spike_factor` standard
-    deviations above the mean of the steps before it, None leaves those alone. `abort_after` in a row end the run."""
+    """A step whose loss or gradient is not finite is skipped; so is one that lies more than `spike` standard deviations
+    above the mean of the newest `window` accepted steps, None leaves those alone. `max_skips` in a row end the run."""
 
-    spike_factor: float | None
-    abort_after: int
+    spike: float | None
+    window: int
+    max_skips: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +94,4 @@ class Program:
     evaluation: Evaluation
     expectations: Expectations
     learning_rate: Callable[[], optax.Schedule] | None = None
-    guard: Guard = Guard(spike_factor=None, abort_after=10)
+    guard: Guard = Guard(spike=None, window=128, max_skips=10)

@@ -74,13 +74,13 @@ class Recorder:
         return record
 
     def _tell_of_skipped(self, step: int, found: StepReport) -> None:
-        in_a_row, limit = int(found.skipped_in_a_row), self._program.guard.abort_after
+        in_a_row, limit = int(found.skipped_in_a_row), self._program.guard.max_skips
         why = reason(float(found.loss), float(found.grad_norm))
         if in_a_row >= limit:
             raise RunError(
                 f"{in_a_row} steps in a row were skipped, the last of them, {step}, because it {why}; the weights are "
                 f"those of step {step - in_a_row}; {self._advice()}. A lower peak_lr, more warmup_steps or a lower "
-                "clip_norm may help; guard.abort_after says how many are borne"
+                "clip_norm may help; guard.max_skips says how many are borne"
             )
         self._progress.say(f"step {step:,} was skipped, it {why}; {int(found.skipped):,} so far")
 

@@ -70,7 +70,7 @@ def lay_out(program: Program, mesh: Mesh) -> Layout:
     """The layout of `program` on `mesh`: weights as their specs say, the optimizer's copies of a weight like it."""
     graph, params, untrained = abstract_state(program.model, program.training.seed)
     optimizer = jax.eval_shape(lambda state: program.optimizer().init(as_float32(state)), params)
-    guard = jax.eval_shape(new_guard)
+    guard = jax.eval_shape(lambda: new_guard(program.guard))
     abstract = TrainState(
         params=_placed(params, shardings(params, mesh)),
         untrained=_placed(untrained, shardings(untrained, mesh)),
@@ -85,7 +85,7 @@ def initial_state(program: Program, layout: Layout) -> TrainState:
     _, params, untrained = init_sharded(program, layout.mesh)
 
     def start(weights: nnx.State) -> tuple[optax.OptState, GuardState]:
-        return program.optimizer().init(as_float32(weights)), new_guard()
+        return program.optimizer().init(as_float32(weights)), new_guard(program.guard)
 
     places = layout.shardings.optimizer, layout.shardings.guard
     optimizer, guard = jax.jit(start, out_shardings=places)(params)

@@ -89,6 +89,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "Checkpoints": ("every_steps", "keep"),
         "Evaluation": ("every_steps", "tokens"),
         "Expectations": ("params", "active_params", "train_flops_per_token", "peak_flops_per_second"),
+        "Guard": ("spike", "window", "max_skips"),
         "Program": (
             "name",
             "identity",
@@ -103,6 +104,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "evaluation",
             "expectations",
             "learning_rate",
+            "guard",
         ),
         "Training": ("steps", "seq_len", "micro_batches", "micro_sequences", "seed"),
     },

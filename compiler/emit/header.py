@@ -10,8 +10,8 @@ from moec.compiler.units import numbers_in_words, plural
 from moec.spec import VERSION
 
 
-def header(plan: Plan) -> Code:
-    """The docstring of the program."""
+def header(plan: Plan, hash_line: str | None = None) -> Code:
+    """The docstring of the program; `hash_line` vouches for the program that has none."""
     run = plan.run
     own = (*run.doc.splitlines(), "") if run.doc.strip() else ()
     return docstring(
@@ -23,6 +23,7 @@ def header(plan: Plan) -> Code:
         "",
         f"Written by moec {VERSION} from the {RESOLVED} beside it; line numbers in comments are that file's.",
         "It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.",
+        *(() if hash_line is None else (hash_line,)),
         "",
         "    python program.py train | eval | generate | prove        (each with --help)",
         indent=0,

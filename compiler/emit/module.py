@@ -18,6 +18,7 @@ from moec.compiler.emit.model import model_class
 from moec.compiler.emit.objective import after_step_function, objective_function
 from moec.compiler.emit.optimizer import learning_rate_function, optimizer_function
 from moec.compiler.emit.program import program
+from moec.compiler.emit.program_hash import hash_line
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 
@@ -26,7 +27,9 @@ def emit_program(plan: Plan, places: Places, identity: str) -> str:
     """The text of program.py. `places` are the lines of resolved.moe, `identity` is that file's hash."""
     parts = [part for part in _parts(plan, places, identity) if part is not None]
     body = "\n\n\n".join(part.text for part in parts)
-    return checked(f"{header(plan).text}\n\n{imports(body).text}\n\n{body}\n")
+    rest = f"\n\n{imports(body).text}\n\n{body}\n"
+    vouched = hash_line(f"{header(plan).text}{rest}")
+    return checked(f"{header(plan, vouched).text}{rest}")
 
 
 def _parts(plan: Plan, places: Places, identity: str) -> tuple[Code | None, ...]:

@@ -27,6 +27,7 @@ def program(plan: Plan, places: Places, identity: str) -> Code:
         keyword("evaluation", _evaluation(plan)),
         keyword("expectations", _expectations(plan)),
         keyword("learning_rate", code("learning_rate")),
+        keyword("guard", _guard(plan)),
     )
     return code(
         """
@@ -91,6 +92,13 @@ def _training(plan: Plan) -> Code:
 def _checkpoints(plan: Plan) -> Code:
     spec = plan.run.checkpoint
     return call(code("Checkpoints"), given("every_steps", spec.every_steps), given("keep", spec.keep))
+
+
+def _guard(plan: Plan) -> Code:
+    spec = plan.run.guard
+    return call(
+        code("Guard"), given("spike", spec.spike), given("window", spec.window), given("max_skips", spec.max_skips)
+    )
 
 
 def _evaluation(plan: Plan) -> Code:

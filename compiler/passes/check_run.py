@@ -18,8 +18,8 @@ BYTE_TOKENS: Final = 256
 
 
 def check_run(run: RunSpec, budget: BudgetPlan) -> tuple[Diagnostic, ...]:
-    """Errors: MOE8101, MOE8102, MOE8104 to MOE8106. Warnings: MOE8103, MOE8107."""
-    return (*check_data(run), *check_rhythm(run, budget), *check_remat(run))
+    """Errors: MOE8101, MOE8102, MOE8104 to MOE8106. Warnings: MOE8103, MOE8107, MOE8108."""
+    return (*check_data(run), *check_rhythm(run, budget), *check_guard(run, budget), *check_remat(run))
 
 
 def check_data(run: RunSpec) -> Iterator[Diagnostic]:
@@ -44,6 +44,14 @@ def check_rhythm(run: RunSpec, budget: BudgetPlan) -> Iterator[Diagnostic]:
     if run.eval.every_steps > budget.steps:
         at = place(run, "eval.every_steps")
         yield codes.no_eval_before_end(at, run.eval.every_steps, budget.steps, budget_at)
+
+
+def check_guard(run: RunSpec, budget: BudgetPlan) -> Iterator[Diagnostic]:
+    """The guard has seen enough steps before the last to know a spike."""
+    enough = run.guard.window // 2
+    if run.guard.spike is not None and enough >= budget.steps:
+        at, window = place(run, "guard.spike"), place(run, "guard.window")
+        yield codes.no_spike_before_end(at, enough, budget.steps, window, place(run, budget_path(run.budget)))
 
 
 def check_remat(run: RunSpec) -> Iterator[Diagnostic]:

@@ -17,7 +17,6 @@ from moec.compiler.plan import (
     Derivation,
     DimSpec,
     FlopCounts,
-    MemoryPlan,
     Number,
     ParameterCounts,
     Plan,
@@ -59,7 +58,7 @@ def plan_object(plan: Plan, places: Places = NOWHERE) -> dict[str, Json]:
         "decisions": [{"field": row.path, "value": row.value, "why": row.why} for row in plan.decisions],
         "layers": _layers(plan),
         "kernels": {"attention": plan.kernels.attention, "cross_entropy_chunk": plan.kernels.cross_entropy_chunk},
-        "memory": _memory(plan.memory),
+        "memory": _memory(plan),
         "hbm_per_device": plan.memory.total,
         "step_time": _step_time(plan.step_time),
         "collectives": [_collective(row) for row in plan.collectives],
@@ -204,7 +203,8 @@ def _layers(plan: Plan) -> Json:
     }
 
 
-def _memory(memory: MemoryPlan) -> Json:
+def _memory(plan: Plan) -> Json:
+    memory = plan.memory
     return {
         "params_bytes_per_device": memory.params,
         "gradients_bytes_per_device": memory.gradients,
@@ -212,6 +212,7 @@ def _memory(memory: MemoryPlan) -> Json:
         "activations_bytes_per_device": memory.activations,
         "total_bytes_per_device": memory.total,
         "hbm_bytes_per_device": memory.hbm,
+        "remat_policy": plan.run.remat.policy,
     }
 
 

@@ -46,8 +46,8 @@ class ExpectedTensor:
 class Expectation:
     """The plan's numbers, per device: memory by kind in bytes, FLOPs of one step as executed and without padding.
 
-    `topology` is None where the hardware has none; `n_experts` 0 in a dense model; `repeats` are the lengths of the
-    leading dims that stacked layers have.
+    `topology` is None where the hardware has none; `n_experts` 0 in a dense model; `remat` is the policy; `repeats` are
+    the lengths of the leading dims that stacked layers have.
     """
 
     axes: Mapping[str, int]
@@ -56,6 +56,7 @@ class Expectation:
     slices: int
     memory_bytes: Mapping[str, int]
     hbm_bytes: int
+    remat: str
     executed_flops: float
     ideal_flops: float
     step_seconds: float
@@ -92,6 +93,7 @@ def _expectation(plan: Mapping[str, Any]) -> Expectation:
             for name in ("params", "gradients", "optimizer", "activations", "total")
         },
         hbm_bytes=memory["hbm_bytes_per_device"],
+        remat=memory["remat_policy"],
         executed_flops=flops["executed_train"] * tokens_per_device,
         ideal_flops=flops["train"] * tokens_per_device,
         step_seconds=plan["step_time"]["seconds"],

@@ -32,11 +32,16 @@ def out_of_memory(text: str) -> str:
         head = f"does not fit: the compiler needs {found.group(2)} of {found.group(3)} {found.group(1)} per device"
     else:
         head = f"does not fit: {exceeds.group(0).strip() if exceeds else text.strip().splitlines()[0][:300]}"
+    return "\n".join((head, *largest_allocations(text)))
+
+
+def largest_allocations(text: str) -> tuple[str, ...]:
+    """The largest allocations that the compiler's message lists, under a heading; nothing where it lists none."""
     largest = [
         f"    {size} {shape.split('{')[0]}{f' for {name}' if name else ''}"
         for size, name, shape in _LARGEST.findall(text)[:MOST_ALLOCATIONS]
     ]
-    return "\n".join((head, *(["  the largest allocations:", *largest] if largest else [])))
+    return ("  the largest allocations:", *largest) if largest else ()
 
 
 def noise_of(output: str) -> str:

@@ -16,6 +16,7 @@ CODES: Final = (
     CodeInfo("MOE8105", "error", "an activation is kept in two places"),
     CodeInfo("MOE8106", "error", "a named activation is not in the model"),
     CodeInfo("MOE8107", "warning", "a run saves no checkpoint before its end"),
+    CodeInfo("MOE8108", "warning", "a run ends before a step can be called a spike"),
     CodeInfo("MOE8201", "error", "an `assert` does not hold"),
     CodeInfo("MOE8202", "error", "an `assert` is no condition"),
 )
@@ -67,6 +68,18 @@ def no_checkpoint_before_end(span: Span, every: int, steps: int, budget_at: Span
         f"every {every} steps",
         others=(Label(budget_at, f"this budget gives {steps} steps"),),
         helps=(f"write every_steps = {max(1, steps // 5)}, or 0 to save at the end only",),
+    )
+
+
+def no_spike_before_end(span: Span, enough: int, steps: int, window_at: Span, budget_at: Span) -> Diagnostic:
+    return Diagnostic(
+        "MOE8108",
+        "warning",
+        "the run ends before a step can be called a spike",
+        span,
+        f"it acts after {enough} accepted steps",
+        others=(Label(window_at, "half of this window"), Label(budget_at, f"this budget gives {steps} steps")),
+        helps=(f"write window = {max(2, steps // 5)}, or spike = none",),
     )
 
 

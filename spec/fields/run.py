@@ -186,6 +186,38 @@ CHECKPOINT: Final = BlockInfo(
     ),
 )
 
+GUARD: Final = BlockInfo(
+    "run.guard",
+    "Which steps are not taken: those whose loss or gradient is not finite, and those that spike.",
+    (
+        FieldInfo(
+            "spike",
+            positive(("none",)),
+            "A step is skipped where its loss or the norm of its gradient lies more than this many standard deviations "
+            "above the mean of the newest accepted steps. `none` takes whatever is finite.",
+            "6",
+            default="none",
+        ),
+        FieldInfo(
+            "window",
+            count(2, 65_536),
+            "How many of the newest accepted steps say what is usual. Nothing is a spike before half as many.",
+            "256",
+            default="128",
+            unit="steps",
+            only_when=When("spike", not_words=("none",)),
+        ),
+        FieldInfo(
+            "max_skips",
+            count(),
+            "So many skipped steps in a row end the run.",
+            "20",
+            default="10",
+            unit="steps",
+        ),
+    ),
+)
+
 EVAL: Final = BlockInfo(
     "run.eval",
     "When held-out loss is measured.",
@@ -247,5 +279,5 @@ RUN: Final = BlockInfo(
             default="0",
         ),
     ),
-    (BATCH, OPTIMIZER, REMAT, CHECKPOINT, EVAL, LAYERS),
+    (BATCH, OPTIMIZER, REMAT, CHECKPOINT, GUARD, EVAL, LAYERS),
 )

@@ -107,6 +107,7 @@ def test_a_checkpoint_that_cannot_be_read_is_left_to_the_program(moec, tiny, exe
     [
         ([75, 137, 0], 3, ["the run hung; restart 1 of 3", "was ended by signal 9; restart 2 of 3"]),
         ([1, 1, 1], 2, ["ended with exit code 1; restart 1 of 2", "restart 2 of 2"]),
+        ([71], 3, []),
         ([143], 3, []),
         ([2], 3, []),
     ],

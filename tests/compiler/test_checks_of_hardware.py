@@ -130,6 +130,13 @@ def test_a_written_checkpoint_that_never_comes_is_doubted_and_a_default_is_not()
     assert told(replace(run, written=frozenset({"checkpoint.every_steps"})), "MOE8107").severity == "warning"
 
 
+@pytest.mark.parametrize(("window", "doubted"), [(490, True), (488, False)])
+def test_a_guard_that_never_knows_a_spike_is_doubted(window: int, doubted: bool):
+    run = replace(BASELINE, guard=replace(BASELINE.guard, spike=6.0, window=window))
+    assert ("MOE8108" in {one.code for one in plan_run(run)[1]}) is doubted
+    assert plan_run(replace(run, guard=replace(run.guard, spike=None)))[1] == ()
+
+
 @pytest.mark.parametrize(
     ("run", "code"),
     [

@@ -12,6 +12,8 @@ import pytest
 from flax import nnx
 from jax import numpy as jnp
 
+from moec.compiler.emit import program_hash as emitted_hash
+from moec.runtime import program_hash
 from moec.runtime.batch import Batch
 from moec.runtime.initializer import Initializer
 
@@ -213,3 +215,11 @@ def test_a_golden_program_takes_a_step(path):
         pytest.skip("too large for this machine")
     _, objective, *_ = take_a_step(program, sequences=2, vocab_size=256)
     assert np.isfinite(objective.loss)
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: f"{path.parts[-3]}-{path.parts[-2]}")
+def test_compiler_and_runtime_agree_on_the_hash_of_a_program(path):
+    text = path.read_text()
+    for program in (text, text + "\n", text.replace("sha256:", "sha256:0", 1), "x = 1\n"):
+        assert program_hash.is_as_written(program) is emitted_hash.is_as_written(program)
+    assert program_hash.is_as_written(text) is True

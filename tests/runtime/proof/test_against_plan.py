@@ -27,6 +27,7 @@ PLAN = Expectation(
         "total": 100 * MB,
     },
     hbm_bytes=16 * 10**9,
+    remat="none",
     executed_flops=1e12,
     ideal_flops=8e11,
     step_seconds=0.1,

@@ -20,6 +20,7 @@ PLAN = Expectation(
     slices=1,
     memory_bytes={},
     hbm_bytes=0,
+    remat="none",
     executed_flops=1.0,
     ideal_flops=1.0,
     step_seconds=0.0,

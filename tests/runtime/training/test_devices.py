@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import pytest
 
 from moec.runtime.devices import check_devices, platform_of
@@ -72,3 +73,20 @@ def test_the_three_options_of_a_process_go_together() -> None:
     assert membership_of("localhost:1", 2, 0) == Membership("localhost:1", 2, 0)
     with pytest.raises(RunError, match="all three or none"):
         membership_of("localhost:1", 2, None)
+
+
+def test_a_platform_that_jax_cannot_use_has_three_ways_out_and_the_plan_s_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_there() -> list[jax.Device]:
+        raise RuntimeError("Unable to initialize backend 'cuda': no driver")
+
+    monkeypatch.setattr(jax, "devices", none_there)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(RunError) as caught:
+        check_devices(shape("tpu_v5p", 4), "each device needs 5.00 GB")
+    message = str(caught.value)
+    assert "no device that JAX can use (Unable to initialize backend 'cuda': no driver)" in message
+    assert "the plan: each device needs 5.00 GB" in message
+    assert "  2. JAX_PLATFORMS=cuda hides other devices: unset it" in message
+    assert "  3. " in message

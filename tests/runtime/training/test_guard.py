@@ -17,7 +17,7 @@ from moec.runtime import session
 from moec.runtime.batch import Batch
 from moec.runtime.checkpoints import committed_steps
 from moec.runtime.failure import RunError
-from moec.runtime.guard import ENOUGH, WINDOW, GuardState, judge, new_guard
+from moec.runtime.guard import GuardState, judge, new_guard
 from moec.runtime.mesh import make_mesh
 from moec.runtime.program import Checkpoints, Guard, Program
 from moec.runtime.recovery import recover
@@ -28,16 +28,16 @@ Records = Callable[[Path], list[dict[str, Any]]]
 Trainer = Callable[..., int]
 Judge = Callable[[GuardState, float, float], tuple[jax.Array, GuardState]]
 
-FACTOR = 4.0
+FACTOR, WINDOW = 4.0, 128
 
 
 @pytest.fixture(scope="module")
 def judged() -> Judge:
-    return jax.jit(lambda state, loss, norm: judge(Guard(FACTOR, 10), state, loss, norm))
+    return jax.jit(lambda state, loss, norm: judge(Guard(FACTOR, WINDOW, 10), state, loss, norm))
 
 
 def fed(judged: Judge, losses: list[float], norms: list[float]) -> tuple[list[bool], GuardState]:
-    state, taken = new_guard(), []
+    state, taken = new_guard(Guard(FACTOR, WINDOW, 10)), []
     for loss, norm in zip(losses, norms, strict=True):
         found, state = judged(state, loss, norm)
         taken.append(bool(found))
@@ -47,7 +47,7 @@ def fed(judged: Judge, losses: list[float], norms: list[float]) -> tuple[list[bo
 def spikes(found: list[float], window: list[float]) -> bool:
     """The rule in numpy, from what was accepted before."""
     newest = np.array(window[-WINDOW:], np.float32)
-    return len(window) >= ENOUGH and found[-1] > newest.mean() + FACTOR * newest.std()
+    return len(window) >= WINDOW // 2 and found[-1] > newest.mean() + FACTOR * newest.std()
 
 
 def test_the_rule_is_that_of_numpy_over_the_accepted_steps(judged: Judge) -> None:
@@ -74,10 +74,38 @@ def test_a_gradient_norm_spikes_as_a_loss_does(judged: Judge) -> None:
     assert taken == [True] * 80 + [False, True]
 
 
+@pytest.mark.parametrize(("window", "skipped"), [(8, True), (12, False)])
+def test_nothing_is_a_spike_before_half_a_window(window: int, skipped: bool) -> None:
+    guard = Guard(spike=FACTOR, window=window, max_skips=10)
+    state = new_guard(guard)
+    for loss in (1.0, 1.1, 1.0, 1.1):
+        _, state = judge(guard, state, jnp.float32(loss), jnp.float32(1.0))
+    taken, state = judge(guard, state, jnp.float32(9.0), jnp.float32(1.0))
+    assert bool(taken) is not skipped
+    assert state.losses_W.shape == (window,)
+
+
+def test_what_left_the_window_is_forgotten() -> None:
+    """Losses rise to a new level: usual to a guard of 4 steps, a spike to one of 64."""
+    taken = {}
+    for window in (4, 64):
+        guard = Guard(spike=FACTOR, window=window, max_skips=10)
+        state = replace(new_guard(guard), accepted=jnp.int32(40))
+        recent = jnp.arange(window) >= window - 4
+        state = replace(
+            state,
+            losses_W=jnp.where(recent, 3.0 + 0.1 * (jnp.arange(window) % 2), 1.0),
+            grad_norms_W=jnp.ones(window),
+        )
+        taken[window] = bool(judge(guard, state, jnp.float32(3.2), jnp.float32(1.0))[0])
+    assert taken == {4: True, 64: False}
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_not_finite_is_never_taken_and_never_remembered(bad: float) -> None:
     for loss, norm in ((bad, 1.0), (1.0, bad)):
-        taken, state = judge(Guard(None, 10), new_guard(), jnp.float32(loss), jnp.float32(norm))
+        guard = Guard(None, WINDOW, 10)
+        taken, state = judge(guard, new_guard(guard), jnp.float32(loss), jnp.float32(norm))
         assert not taken
         assert np.isfinite(state.losses_W).all()
         assert np.isfinite(state.grad_norms_W).all()
@@ -145,7 +173,7 @@ def test_a_spike_is_skipped_where_the_run_says_so(
     tiny: Program, train_in: Trainer, records: Records, with_weights: Callable[[dict[int, float]], None], tmp_path: Path
 ) -> None:
     with_weights({70: 100.0})
-    guarded = replace(tiny, guard=Guard(spike_factor=6.0, abort_after=3))
+    guarded = replace(tiny, guard=Guard(spike=6.0, window=WINDOW, max_skips=3))
     for name, program in (("guarded", guarded), ("not", tiny)):
         assert train_in(replace(program, checkpoints=Checkpoints(0, 1)), tmp_path / name, 72) == 0
     assert [record["skipped"] for record in records(tmp_path / "guarded" / "metrics.jsonl")][-4:] == [0, 1, 1, 1]
@@ -156,7 +184,7 @@ def test_too_many_skipped_steps_in_a_row_end_the_run(
     tiny: Program, train_in: Trainer, records: Records, with_weights: Callable[[dict[int, float]], None], tmp_path: Path
 ) -> None:
     with_weights({step: float("inf") for step in (2, 4, 5, 6)})
-    strict = replace(tiny, guard=Guard(spike_factor=None, abort_after=3))
+    strict = replace(tiny, guard=Guard(spike=None, window=WINDOW, max_skips=3))
     message = r"3 steps in a row .* the last of them, 6, because it was not finite.*the weights are those of step 3"
     with pytest.raises(RunError, match=message) as caught:
         train_in(strict, tmp_path, 20)

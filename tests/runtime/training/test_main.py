@@ -68,3 +68,15 @@ def test_text_that_cannot_be_used_is_exit_code_one(
     nowhere = replace(tiny, data=replace(tiny.data, sources=(str(tmp_path / "none" / "*.txt"),)))
     assert run_command(nowhere, ["train", "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_program_that_was_changed_by_hand_says_so_and_trains(
+    tiny: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = (Path(__file__).parents[2] / "golden/laptop/with_moe/program.py").read_text()
+    path = tmp_path / "program.py"
+    monkeypatch.setattr("sys.argv", [str(path)])
+    for text, said in ((written, False), (written.replace("capacity=80", "capacity=90"), True)):
+        path.write_text(text)
+        assert run_command(tiny, ["train", "--steps", "1", "--out", str(tmp_path)]) == 0
+        assert ("was changed after moec wrote it" in capsys.readouterr().err) is said

@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:9f3793cddb7952bf89dc20bd54774de84aa212a77cf9be92a563b0e33e417c44
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -25,7 +26,7 @@ from moec.runtime.main import main
 from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import rms_norm
 from moec.runtime.optimizers import decay_mask
-from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
+from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
 # 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:51)
@@ -144,7 +145,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:82)
 PROGRAM = Program(
     name="baseline",
-    identity="sha256:5bf6bfeff3f97bfca36b632146879fd454ba7a76e4122cba2aa5e18cf253f143",
+    identity="sha256:3575d19a5dbca3b67649844873e50c12ec5b98adf41449f0c4c6b60bf8ec7ac8",
     mesh=MESH,
     model=Model,
     objective=objective,
@@ -171,6 +172,7 @@ PROGRAM = Program(
         peak_flops_per_second=0.0,
     ),
     learning_rate=learning_rate,
+    guard=Guard(spike=None, window=128, max_skips=10),
 )
 
 if __name__ == "__main__":

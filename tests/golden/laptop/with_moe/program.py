@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:aa575acd5fd2e85b7e1e59e56c6d322ebdd615b2ae3d1f1ea2756d5655fc0e5e
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -26,7 +27,7 @@ from moec.runtime.main import main
 from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import rms_norm
 from moec.runtime.optimizers import decay_mask
-from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
+from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
 # 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:74)
@@ -203,7 +204,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:105)
 PROGRAM = Program(
     name="with_moe",
-    identity="sha256:9a0ef2afdc550a4cbc9bb06db1cac40e58978af8f62f69223734f385c1ffb481",
+    identity="sha256:c11af474f52296db459aed75ff2b211e276aa466b6ab4cabb492c2225017c613",
     mesh=MESH,
     model=Model,
     objective=objective,
@@ -230,6 +231,7 @@ PROGRAM = Program(
         peak_flops_per_second=0.0,
     ),
     learning_rate=learning_rate,
+    guard=Guard(spike=None, window=128, max_skips=10),
 )
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:362af565ad864c5df7e805cc98f870b646cdbbbd4d9cdc6c5c7d7abafd41c383
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -25,7 +26,7 @@ from moec.runtime.main import main
 from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import rms_norm
 from moec.runtime.optimizers import decay_mask
-from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
+from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
 # 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:74)
@@ -216,7 +217,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:93)
 PROGRAM = Program(
     name="flat",
-    identity="sha256:06c33d134f2a6669dacef8261598d681af52e3c26d761e43df40c28d287542a1",
+    identity="sha256:b0ba51e09e43ba904886a3d442996bb39d24375732ae4d0ed7b1c260aa69263f",
     mesh=MESH,
     model=Model,
     objective=objective,
@@ -233,6 +234,7 @@ PROGRAM = Program(
         peak_flops_per_second=0.0,
     ),
     learning_rate=learning_rate,
+    guard=Guard(spike=None, window=128, max_skips=10),
 )
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:a213dc18930c94581c4d084f0c4c1a2f3cd3fe068cc00139546a8e79309bcaa1
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -26,7 +27,7 @@ from moec.runtime.main import main
 from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import layer_norm, rms_norm
 from moec.runtime.optimizers import decay_mask, matrix_dims, nudge_router_biases
-from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
+from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
 # 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:76)
@@ -304,7 +305,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 1,024 tokens = 2 micro-batches of 8 sequences of 64 (resolved.moe:107)
 PROGRAM = Program(
     name="scanned",
-    identity="sha256:bac89ee0e63259a6b3cf130a4ae0aaa037eee4b822ea116c12484731422680fc",
+    identity="sha256:2450bb302afd23df1ad95e6dca7652ed8bd2f214ada70fda0e04ffe3d0578d0b",
     mesh=MESH,
     model=Model,
     objective=objective,
@@ -331,6 +332,7 @@ PROGRAM = Program(
         peak_flops_per_second=0.0,
     ),
     learning_rate=learning_rate,
+    guard=Guard(spike=6.0, window=16, max_skips=3),
 )
 
 if __name__ == "__main__":

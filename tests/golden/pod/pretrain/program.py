@@ -6,6 +6,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:4dbf319a107193059a1ef7800a3b5da2fae77e9c2169d68aae70dee98f5f04fc
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -26,7 +27,7 @@ from moec.runtime.main import main
 from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import rms_norm
 from moec.runtime.optimizers import decay_mask
-from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
+from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
 # 512 devices (tpu_v5p of topology 8x8x8) = data 2 x fsdp 16 x expert 16 x seq 1 x model 1 (resolved.moe:74)
@@ -220,7 +221,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:95)
 PROGRAM = Program(
     name="pretrain",
-    identity="sha256:5339ab458501a3153b5ae7f1741ab38883cdb3f40050d5ff33b67816d686c378",
+    identity="sha256:a5a46b78b3853683d854881ef78a877dab916bcf0786ce3b0056b00a1e378eb3",
     mesh=MESH,
     model=Model,
     objective=objective,
@@ -237,6 +238,7 @@ PROGRAM = Program(
         peak_flops_per_second=459_000_000_000_000.0,
     ),
     learning_rate=learning_rate,
+    guard=Guard(spike=None, window=128, max_skips=10),
 )
 
 if __name__ == "__main__":
