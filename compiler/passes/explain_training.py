@@ -102,7 +102,7 @@ def explain_depth_routing(plan: Plan) -> Iterator[Derivation]:
         "routed_layers", routed, "layers", "n_layers - n_whole", layers, "every, offset", "model.depth_routing.every"
     )
     share: Mapping[str, Number] = {"capacity": routing.capacity, "seq_len": plan.run.model.seq_len}
-    taken = taken_tokens(routing.capacity, plan.run.model.seq_len)
+    taken = int(taken_tokens(routing.capacity, plan.run.model.seq_len))
     source, at = "Raposo et al., arXiv 2404.02258, section 3", "model.depth_routing.capacity"
     yield Derivation("taken_tokens", taken, "tokens per sequence", "capacity * seq_len", share, source, at)
 
