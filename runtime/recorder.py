@@ -69,7 +69,7 @@ class Recorder:
         if self._learning_rates is not None:
             updates_before = step - 1 - int(found.skipped) + int(found.skipped_in_a_row > 0)
             record["learning_rate"] = float(self._learning_rates[updates_before])
-        return record | _of_routers(found.routers)
+        return record | of_routers(found.routers)
 
     def _tell_of_skipped(self, step: int, found: StepReport) -> None:
         in_a_row, limit = int(found.skipped_in_a_row), self._program.guard.abort_after
@@ -90,7 +90,7 @@ class Recorder:
         return Standing(step, self._steps, loss, step_seconds, tokens_per_second, mfu)
 
 
-def _of_routers(report: Report | None) -> dict[str, object]:
+def of_routers(report: Report | None) -> dict[str, object]:
     """What the routers did, layer by layer."""
     if report is None:
         return {}
