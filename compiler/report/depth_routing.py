@@ -19,8 +19,5 @@ def depth_routing_section(plan: Plan, places: Places) -> Section | None:
     verb = "takes" if len(numbers) == 1 else "take"
     what = f"{layers} {verb} the tokens of a sequence that their routers score highest"
     how = f"{exact(routing.aux_loss)} x the binary cross-entropy of the scores against that choice"
-    parts = (
-        Paragraph(f"{what}; in evaluation and generation each token that scores above 0. The objective has {how}."),
-        *facts(plan, places, "routed_layers", "taken_tokens"),
-    )
-    return Section("Depth routing", parts)
+    text = Paragraph(f"{what}; in evaluation and generation each token that scores above 0. The objective has {how}.")
+    return Section("Depth routing", (text, *facts(plan, places, "routed_layers", "taken_tokens")))

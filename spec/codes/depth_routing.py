@@ -16,6 +16,7 @@ CODES: Final = (
     CodeInfo("MOE5203", "error", "depth routing beside experts"),
     CodeInfo("MOE5204", "error", "depth routing beside a window of attention"),
     CodeInfo("MOE5205", "error", "no layer is routed"),
+    CodeInfo("MOE5206", "error", "the kernel of attention has blocks that what is taken does not fill"),
 )
 
 
@@ -78,4 +79,17 @@ def no_routed_layer(span: Span, n_layers: int, first: int) -> Diagnostic:
         span,
         f"the first would be layer {first}",
         helps=("lower `every`, or add layers; without depth routing, leave the block out",),
+    )
+
+
+def blocks_do_not_fit(span: Span, taken: int, seq_len: int, lanes: int, kernel_at: Span) -> Diagnostic:
+    nearest = max(lanes, round(taken / lanes) * lanes)
+    return Diagnostic(
+        "MOE5206",
+        "error",
+        f"splash attention needs a multiple of {lanes} tokens, and a routed layer takes {taken}",
+        span,
+        others=(Label(kernel_at, "this kernel"),),
+        check=f"capacity * seq_len % {lanes} == 0",
+        helps=(f"write capacity = {nearest} / {seq_len}", "write kernel = auto"),
     )

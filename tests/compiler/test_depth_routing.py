@@ -5,7 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from runs import ATTENTION, BASELINE, DENSE, EXPERTS, budget, mesh
+from runs import ATTENTION, BASELINE, DENSE, EXPERTS, GPU, TPU, budget, mesh
 
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import Plan
@@ -30,6 +30,11 @@ def routed(run: RunSpec = BASELINE, **changes) -> RunSpec:
 
 def model(**changes) -> RunSpec:
     return replace(BASELINE, model=replace(ROUTED, **changes))
+
+
+def splash(**changes) -> RunSpec:
+    run = replace(routed(**changes), mesh=mesh(TPU))
+    return replace(run, model=replace(run.model, attention=replace(ATTENTION, kernel="splash")))
 
 
 def on(run: RunSpec, devices: int, **axes) -> RunSpec:
@@ -76,6 +81,7 @@ def test_a_scan_repeats_a_whole_and_a_routed_layer():
         (model(attention=replace(ATTENTION, window=64)), "MOE5204", "window = none"),
         (routed(every=8), "MOE5205", "layer 8"),
         (routed(every=7, offset=6), "MOE5205", "layer 6"),
+        (splash(capacity=Fraction(1, 4)), "MOE5206", "capacity = 128 / 256"),
         (routed(offset=3), "MOE3107", "offset = 1"),
         (routed(offset=1), "MOE9105", "write offset = 0"),
         (model(n_layers=4), "MOE9105", "make n_layers odd"),
@@ -129,6 +135,17 @@ def test_over_a_model_axis_only_scores_are_summed_and_only_taken_tokens_gathered
     taken, streams = sent["taken tokens into and out of branches"], sent["residual stream into and out of branches"]
     assert 8 * taken.bytes == streams.bytes
     assert (taken.count, streams.count) == (2 * 2 * 2, 2 * 3 * 2)
+
+
+@pytest.mark.parametrize(("capacity", "kernel"), [(Fraction(32, 256), "cudnn"), (Fraction(33, 256), "blockwise")])
+def test_cudnn_is_not_chosen_where_a_routed_layer_takes_an_odd_number_of_tokens(capacity, kernel):
+    run = routed(capacity=capacity)
+    run = replace(run, mesh=mesh(GPU), model=replace(run.model, dtype=replace(run.model.dtype, compute="bfloat16")))
+    assert plan_of(run).kernels.attention == kernel
+
+
+def test_splash_is_taken_where_its_blocks_fit():
+    assert plan_of(splash(capacity=Fraction(1, 2))).kernels.attention == "splash"
 
 
 def test_the_planner_takes_no_mesh_that_cuts_sequences():
