@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 
 import jax
 import numpy as np
@@ -15,8 +16,9 @@ from jax.sharding import PartitionSpec as P
 
 from moec.runtime.depth_routing import choose_tokens, gather_tokens, report_depth, scatter_tokens, score_tokens
 from moec.runtime.generate import Sampling, generate
-from moec.runtime.initializer import Initializer
+from moec.runtime.initializer import Initializer, init_sharded
 from moec.runtime.mesh import MeshShape, make_mesh
+from moec.runtime.proof.groups import extent_of
 from moec.runtime.recorder import of_routers
 from moec.runtime.state import initial_state, lay_out
 
@@ -38,6 +40,7 @@ mesh one {{ hardware = cpu, devices = 1 }}
 budget short {{ steps = 8 }}
 run r {{ model = m, mesh = one, budget = short, batch {{ tokens = 64 }}, layers {{ scan = {scan} }} }}
 """
+MOVES_ROWS = re.compile(r" (all-gather|all-to-all|collective-permute)\(")
 WIDTH = 6
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=WIDTH).astype(np.float32)
@@ -209,8 +212,8 @@ def test_the_auxiliary_loss_teaches_scores_to_tell_alone_who_is_taken(batch_of) 
 
 
 @pytest.mark.parametrize("axes", [{"data": 2, "model": 4}, {"fsdp": 2, "expert": 2, "model": 2}])
-def test_a_mesh_changes_nothing_and_moves_no_tokens(load, batch_of, axes) -> None:
-    module, batch = load("0.25"), batch_of(8, 16)
+def test_a_mesh_changes_nothing_and_moves_no_tokens(batch_of, axes) -> None:
+    batch = batch_of(8, 16)
     sizes = {"data": 1, "fsdp": 1, "expert": 1, "seq": 1, "model": 1, **axes}
     x, w = jnp.asarray(stream(batch, width=16)), jnp.asarray(RNG.normal(size=16), jnp.float32)
 
@@ -229,10 +232,27 @@ def test_a_mesh_changes_nothing_and_moves_no_tokens(load, batch_of, axes) -> Non
         found = step(x_placed, w, placed)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-    text = step.as_text()
-    assert "all-to-all" not in text
-    assert "collective-permute" not in text
-    assert module.PROGRAM.mesh.devices == 1
+    moved = [line for line in step.as_text().splitlines() if MOVES_ROWS.search(line)]
+    assert {extent_of(line, sizes).name for line in moved} <= {"", "model"}
+
+
+@pytest.mark.parametrize("scan", ["false", "true"])
+def test_a_program_has_the_same_gradients_on_eight_devices(load, batch_of, scan) -> None:
+    program, batch = load("0.25", 4, scan=scan).PROGRAM, batch_of(8, 16)
+    graph, params, other = nnx.split(program.model(Initializer(0)), nnx.Param, ...)
+
+    def loss(params, batch):
+        return program.objective(nnx.merge(graph, params, other), batch).loss
+
+    expected = jax.jit(jax.grad(loss))(params, batch)
+    mesh = make_mesh(MeshShape("cpu", data=2, fsdp=2, expert=1, seq=1, model=2))
+    with jax.set_mesh(mesh):
+        _, wide, _ = init_sharded(program, mesh)
+        placed = jax.device_put(batch, NamedSharding(mesh, P(("data", "fsdp", "expert"), None)))
+        found = jax.jit(jax.grad(loss))(wide, placed)
+    for one, other_one in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert np.any(other_one)
+        np.testing.assert_allclose(one, other_one, rtol=2e-3, atol=2e-5)
 
 
 def test_a_step_records_what_decoding_would_take(load, batch_of) -> None:
