@@ -11,7 +11,9 @@ from typing import Literal
 from moec.compiler.typed import RunSpec
 
 Number = int | float | Fraction
-LayerKind = Literal["dense", "moe"]
+LayerKind = Literal["dense", "moe", "routed"]
+"""A `routed` layer is a dense one that takes some tokens of each sequence."""
+
 TensorRole = Literal["embedding", "head", "attention", "ffn", "experts", "router", "shared_experts", "norm"]
 TensorInit = Literal["normal", "ones", "zeros"]
 DimSpec = tuple[str, ...]
@@ -57,8 +59,8 @@ class StackPlan:
 @dataclass(frozen=True, slots=True)
 class TensorPlan:
     """One kind of weight. `owner` is the class of the program that makes it: `Model`, `Attention`, `Ffn`,
-    `Experts`, `SharedExperts`, `DenseBlock`, `MoeBlock`. `dims` are the letters of docs/notation.md, one per entry
-    of `shape` and `sharding`; `layers` the numbers of the layers that have one, () for a weight outside the
+    `Experts`, `SharedExperts`, `DenseBlock`, `MoeBlock`, `RoutedBlock`. `dims` are the letters of docs/notation.md, one
+    per entry of `shape` and `sharding`; `layers` the numbers of the layers that have one, () for a weight outside the
     layers. `active` is the fraction of it that one token uses."""
 
     owner: str

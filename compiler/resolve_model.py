@@ -6,7 +6,16 @@ from fractions import Fraction
 
 from moec.compiler.resolve_block import Values, resolve_block
 from moec.compiler.scope import Place, Scope
-from moec.compiler.typed import AttentionSpec, DtypeSpec, ExpertsSpec, FfnSpec, InitSpec, ModelSpec, NormSpec
+from moec.compiler.typed import (
+    AttentionSpec,
+    DepthRoutingSpec,
+    DtypeSpec,
+    ExpertsSpec,
+    FfnSpec,
+    InitSpec,
+    ModelSpec,
+    NormSpec,
+)
 from moec.spec.codes import names as codes
 
 
@@ -17,13 +26,12 @@ def resolve_model(scope: Scope, place: Place) -> ModelSpec | None:
     """
     own = resolve_block(scope, place)
     attention = _resolve_attention(scope, place)
-    ffn = resolve_block(scope, place.inside("ffn")) if place.inside("ffn").block else None
-    experts = resolve_block(scope, place.inside("experts")) if place.inside("experts").block else None
+    written = [name for name in ("ffn", "experts", "depth_routing") if place.inside(name).block]
+    optional = {name: resolve_block(scope, place.inside(name)) for name in written}
     norm, init, dtype = (resolve_block(scope, place.inside(name)) for name in ("norm", "init", "dtype"))
-    ffn_is_bad = ffn is None and place.inside("ffn").block
-    experts_are_bad = experts is None and place.inside("experts").block
-    if not (own and attention and norm and init and dtype) or ffn_is_bad or experts_are_bad:
+    if not (own and attention and norm and init and dtype) or None in optional.values():
         return None
+    ffn, experts, depth_routing = (optional.get(name) for name in ("ffn", "experts", "depth_routing"))
     return ModelSpec(
         name=place.root.name,
         doc=place.root.doc,
@@ -40,6 +48,7 @@ def resolve_model(scope: Scope, place: Place) -> ModelSpec | None:
         attention=_attention(attention),
         ffn=_ffn(ffn) if ffn else None,
         experts=_experts(experts) if experts else None,
+        depth_routing=_depth_routing(depth_routing) if depth_routing else None,
         scale=own.word("scale"),
     )
 
@@ -99,6 +108,15 @@ def _experts(values: Values) -> ExpertsSpec:
         bias_update_rate=values.real("bias_update_rate"),
         dispatch=values.word("dispatch"),
         grouped_matmul=values.word("grouped_matmul"),
+    )
+
+
+def _depth_routing(values: Values) -> DepthRoutingSpec:
+    return DepthRoutingSpec(
+        capacity=Fraction(values.exact("capacity")),
+        every=values.integer("every"),
+        offset=values.integer("offset"),
+        aux_loss=values.real("aux_loss"),
     )
 
 

@@ -13,6 +13,7 @@ from moec.compiler.typed import (
     AttentionSpec,
     BudgetSpec,
     DataSpec,
+    DepthRoutingSpec,
     ExpertsSpec,
     FfnSpec,
     MeshSpec,
@@ -126,8 +127,18 @@ def _model(model: ModelSpec) -> Mapping[str, Value]:
         "attention.": _attention(model.attention),
         "ffn.": _ffn(model.ffn) if model.ffn else {},
         "experts.": _experts(model.experts) if model.experts else {},
+        "depth_routing.": _depth_routing(model.depth_routing) if model.depth_routing else {},
     }
     return fields | {prefix + name: value for prefix, some in inner.items() for name, value in some.items()}
+
+
+def _depth_routing(routing: DepthRoutingSpec) -> Mapping[str, Value]:
+    return {
+        "capacity": _value(routing.capacity),
+        "every": _value(routing.every),
+        "offset": _value(routing.offset),
+        "aux_loss": _value(routing.aux_loss),
+    }
 
 
 def _attention(attention: AttentionSpec) -> Mapping[str, Value]:

@@ -103,6 +103,16 @@ class ExpertsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthRoutingSpec:
+    """`capacity` is the fraction of a sequence that a routed layer takes while training."""
+
+    capacity: Fraction
+    every: int
+    offset: int
+    aux_loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """`logits_softcap` None does not cap; `logits_z_loss` weighs mean(logsumexp(logits)^2) in the objective. With
     `scale` `auto` the sizes are proportions until the compiler has chosen; no plan has it."""
@@ -122,6 +132,7 @@ class ModelSpec:
     attention: AttentionSpec
     ffn: FfnSpec | None
     experts: ExpertsSpec | None
+    depth_routing: DepthRoutingSpec | None = None
     scale: Literal["written", "auto"] = "written"
 
 

@@ -1,4 +1,4 @@
-"""What flows through an emitted program: a batch of tokens, the routers' report, the objective with its named terms."""
+"""What flows through an emitted program: a batch of tokens, the routers' reports, the objective and its named terms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Batch:
     numbers the documents of a row from 1, 0 is padding: tokens of different segments never see each other. `weights_BS`
     (float32) weighs each target in the loss: 0 for padding; they sum to 1 over the micro-batches of a step, averaged,
     so that the mean of the micro-batches' losses is the mean over all the tokens of the step. `dropless` lets experts
-    take every token whatever their capacity, as generation does.
+    take every token whatever their capacity, as generation does; `causal` lets depth routers decide on each token
+    without those behind it, as generation and evaluation must.
     """
 
     tokens_BS: jax.Array
@@ -25,6 +26,7 @@ class Batch:
     segments_BS: jax.Array
     weights_BS: jax.Array
     dropless: bool = field(default=False, metadata={"static": True})
+    causal: bool = field(default=False, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -44,17 +46,34 @@ class RouterReport:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, slots=True)
+class DepthReport:
+    """What the router of one routed layer did over the global batch; the model stacks the layers in front.
+
+    Shapes: `aux_loss` [] (nats), `taken_in_decoding` [] (fraction of tokens whose own score is above 0). Padding tokens
+    do not count. Both float32.
+    """
+
+    aux_loss: jax.Array
+    taken_in_decoding: jax.Array
+
+
+Report = RouterReport | DepthReport
+"""No model has both."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
 class Objective:
     """The scalar that is minimised and the terms, already weighted, that it is the sum of.
 
-    `routers` has the layers' reports stacked in front ([L_moe, …]), None in a dense model.
+    `routers` has the layers' reports stacked in front ([L_moe, …]), None in a model without routers.
     """
 
     loss: jax.Array
     terms: dict[str, jax.Array]
-    routers: RouterReport | None
+    routers: Report | None
 
 
-def objective_of(terms: dict[str, jax.Array], routers: RouterReport | None) -> Objective:
+def objective_of(terms: dict[str, jax.Array], routers: Report | None) -> Objective:
     """The objective whose loss is the sum of `terms`."""
     return Objective(loss=sum(terms.values(), start=jax.numpy.float32(0.0)), terms=terms, routers=routers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Evaluator:
 
 def _prediction_loss(program: Program, layout: Layout) -> Callable[[Weights, Batch], jax.Array]:
     def loss(weights: Weights, batch: Batch) -> jax.Array:
-        micro = jax.tree.map(lambda array: array[0], batch)
+        micro = dataclasses.replace(jax.tree.map(lambda array: array[0], batch), causal=True)
         objective = program.objective(nnx.merge(layout.graph, weights.params, weights.untrained), micro)
         return objective.terms[PREDICTION_TERM].astype(jnp.float32)
 

@@ -77,6 +77,7 @@ def _as_batch(tokens_BS: jax.Array, positions_BS: jax.Array) -> Batch:
         segments_BS=ones,
         weights_BS=ones.astype(jnp.float32),
         dropless=True,
+        causal=True,
     )
 
 

@@ -11,7 +11,7 @@ from flax import nnx
 from jax import numpy as jnp
 
 from moec.runtime.attention import KeyValues
-from moec.runtime.batch import Batch, RouterReport
+from moec.runtime.batch import Batch, Report
 
 Remat = Literal["none", "full", "save_dots", "names"]
 
@@ -20,22 +20,22 @@ SAVEABLE = ("attention_out", "ffn_hidden", "ffn_out", "expert_buffer", "expert_h
 
 
 class BlockOutput(NamedTuple):
-    """What one block gives: the residual stream, its cache in generation, its router's report if it has experts."""
+    """What one block gives: the residual stream, its cache in generation, its router's report if it has one."""
 
     x_BSD: jax.Array
     cache: KeyValues | None
-    router: RouterReport | None
+    router: Report | None
 
 
 class LayersOutput(NamedTuple):
-    """What a run of blocks gives. The reports are stacked [L_moe, …], None without experts.
+    """What a run of blocks gives. The reports are stacked [L_moe, …], None without routers.
 
     `caches` has one entry per block; after `scan_layers` one per block of the period, stacked over the repeats.
     """
 
     x_BSD: jax.Array
     caches: tuple[KeyValues, ...] | None
-    routers: RouterReport | None
+    routers: Report | None
 
 
 class ModelOutput(NamedTuple):
@@ -43,7 +43,7 @@ class ModelOutput(NamedTuple):
 
     hidden_BSD: jax.Array
     caches: tuple[KeyValues, ...] | None
-    routers: RouterReport | None
+    routers: Report | None
 
 
 def run_layers(
@@ -58,7 +58,7 @@ def run_layers(
 ) -> LayersOutput:
     """The blocks one after the other; `remat` is applied to each block by itself."""
     new_caches: list[KeyValues] = []
-    reports: list[RouterReport] = []
+    reports: list[Report] = []
     for index, block in enumerate(blocks):
         run = _rematerialised(block, remat, save, offload)
         x_BSD, cache, report = run(x_BSD, batch, None if caches is None else caches[index])
@@ -87,7 +87,7 @@ def scan_layers(
     first = run_layers(head, x_BSD, batch, head_caches, remat=remat, save=save, offload=offload)
     graph, weights = nnx.split(periods)
 
-    def step(x: jax.Array, sliced: tuple[nnx.State, Any]) -> tuple[jax.Array, tuple[Any, RouterReport | None]]:
+    def step(x: jax.Array, sliced: tuple[nnx.State, Any]) -> tuple[jax.Array, tuple[Any, Report | None]]:
         output = nnx.merge(graph, sliced[0])(x, batch, sliced[1])
         return output[0], (output[1], output[2])
 
@@ -142,11 +142,11 @@ def remat_policy(remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]) 
     )
 
 
-def _stacked(reports: list[RouterReport]) -> RouterReport | None:
+def _stacked(reports: list[Report]) -> Report | None:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports) if reports else None
 
 
-def _joined(first: RouterReport | None, rest: RouterReport | None) -> RouterReport | None:
+def _joined(first: Report | None, rest: Report | None) -> Report | None:
     if first is None or rest is None:
         return first if rest is None else rest
     return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from moec.runtime.batch import DepthReport, Report
 from moec.runtime.clock import TrainingClock
 from moec.runtime.failure import RunError
 from moec.runtime.guard import reason
@@ -68,10 +69,7 @@ class Recorder:
         if self._learning_rates is not None:
             updates_before = step - 1 - int(found.skipped) + int(found.skipped_in_a_row > 0)
             record["learning_rate"] = float(self._learning_rates[updates_before])
-        if found.routers is not None:
-            record["expert_load"] = jax.tree.map(_finite, found.routers.load.tolist())
-            record["dropped_fraction"] = jax.tree.map(_finite, found.routers.dropped.tolist())
-        return record
+        return record | of_routers(found.routers)
 
     def _tell_of_skipped(self, step: int, found: StepReport) -> None:
         in_a_row, limit = int(found.skipped_in_a_row), self._program.guard.max_skips
@@ -90,6 +88,18 @@ class Recorder:
         peak = expected.peak_flops_per_second * self._program.mesh.devices
         mfu = tokens_per_second * expected.train_flops_per_token / peak if peak > 0 else None
         return Standing(step, self._steps, loss, step_seconds, tokens_per_second, mfu)
+
+
+def of_routers(report: Report | None) -> dict[str, object]:
+    """What the routers did, layer by layer."""
+    if report is None:
+        return {}
+    if isinstance(report, DepthReport):
+        return {"taken_in_decoding": jax.tree.map(_finite, report.taken_in_decoding.tolist())}
+    return {
+        "expert_load": jax.tree.map(_finite, report.load.tolist()),
+        "dropped_fraction": jax.tree.map(_finite, report.dropped.tolist()),
+    }
 
 
 def _finite(number: float) -> float | None:

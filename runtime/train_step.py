@@ -15,7 +15,7 @@ from flax import nnx
 from jax import numpy as jnp
 from jax.sharding import NamedSharding
 
-from moec.runtime.batch import Batch, Objective, RouterReport
+from moec.runtime.batch import Batch, Objective, Report
 from moec.runtime.guard import judge
 from moec.runtime.mesh import replicated
 from moec.runtime.placement import batch_sharding
@@ -30,14 +30,14 @@ class StepReport:
 
     `skipped` counts the steps that were not taken, this one included, and `skipped_in_a_row` the last of them.
 
-    Shapes: `loss`, `grad_norm` and each of `terms` [], float32; `routers` as in Objective, None in a dense model; the
-    counts [], int32.
+    Shapes: `loss`, `grad_norm` and each of `terms` [], float32; `routers` as in Objective; the counts [],
+    int32.
     """
 
     loss: jax.Array
     terms: dict[str, jax.Array]
     grad_norm: jax.Array
-    routers: RouterReport | None
+    routers: Report | None
     skipped: jax.Array
     skipped_in_a_row: jax.Array
 
@@ -139,7 +139,7 @@ def _norm(gradients: nnx.State) -> jax.Array:
 
 
 def _after_step(
-    program: Program, layout: Layout, params: nnx.State, untrained: nnx.State, routers: RouterReport | None
+    program: Program, layout: Layout, params: nnx.State, untrained: nnx.State, routers: Report | None
 ) -> nnx.State:
     """The untrained state after the program's own change to it."""
     if program.after_step is None or routers is None:

@@ -38,6 +38,13 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             "seed",
         ),
     },
+    "moec.runtime.depth_routing": {
+        "choose_tokens": ("scores_BS", "batch", "capacity"),
+        "gather_tokens": ("x_BSD", "choice"),
+        "report_depth": ("choice",),
+        "scatter_tokens": ("x_BSD", "added_BCD", "choice"),
+        "score_tokens": ("x_BSD", "w_depth", "batch"),
+    },
     "moec.runtime.experts": {
         "apply_experts": (
             "x_BSD",
@@ -164,7 +171,7 @@ NODES: Final[frozenset[type[ast.AST]]] = frozenset(
         *(ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg),
         *(ast.Assign, ast.Return, ast.Expr, ast.If, ast.Compare, ast.Eq, ast.Call, ast.keyword),
         *(ast.Attribute, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Subscript),
-        *(ast.BinOp, ast.Add, ast.Mult, ast.BitOr, ast.UnaryOp, ast.USub),
+        *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.BitOr, ast.UnaryOp, ast.USub),
     }
 )
 """The syntax of a program: no loops, no lambdas, no strings that are formatted, nothing that runs other text."""

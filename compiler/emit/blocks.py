@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from moec.compiler.emit.holes import Code, code, docstring, identifier, lines, literal
@@ -12,7 +13,7 @@ from moec.compiler.plan import LayerKind, Plan
 from moec.compiler.typed import NormSpec, Placement
 from moec.compiler.units import numbers_in_words, plural
 
-BLOCK_OF_KIND: Final = {"dense": "DenseBlock", "moe": "MoeBlock"}
+BLOCK_OF_KIND: Final[Mapping[LayerKind, str]] = {"dense": "DenseBlock", "moe": "MoeBlock", "routed": "RoutedBlock"}
 _PLACEMENT_IN_WORDS: Final = {
     "pre": "normalised before",
     "post": "normalised after it is added",
@@ -52,13 +53,21 @@ def _origin(kind: LayerKind) -> str:
 
 
 def _describe(plan: Plan, kind: LayerKind) -> str:
-    numbers = layer_numbers(plan, kind)
-    layers = f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
+    layers = _where(plan, kind)
     branch = "experts" if kind == "moe" else "feed-forward"
     first, second = _PLACEMENT_IN_WORDS[plan.run.model.norm.placement], _PLACEMENT_IN_WORDS[_placement(plan, kind)]
     if first == second:
         return f"{layers}: attention and {branch}, each {first}."
     return f"{layers}: attention, {first}, and {branch}, {second}."
+
+
+def _where(plan: Plan, kind: LayerKind) -> str:
+    """`Layers 1 and 3, and in RoutedBlock`."""
+    numbers = layer_numbers(plan, kind)
+    layers = f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
+    if kind == "moe" or not layer_numbers(plan, "routed"):
+        return layers
+    return f"{layers}, and in RoutedBlock" if numbers else "In RoutedBlock"
 
 
 def _placement(plan: Plan, kind: LayerKind) -> Placement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moec.compiler.emit.blocks import layer_numbers
+from moec.compiler.emit.depth_routing import routed_layers, taken_tokens
 from moec.compiler.emit.holes import Code, docstring
 from moec.compiler.places import RESOLVED
 from moec.compiler.plan import Plan
@@ -33,6 +34,10 @@ def header(plan: Plan, hash_line: str | None = None) -> Code:
 def _layers(plan: Plan) -> str:
     model = plan.run.model
     layers = f"{plural(model.n_layers, 'layer')} of width {model.d_model:,}"
+    if model.depth_routing is not None:
+        taken = f"{taken_tokens(plan):,} of the {model.seq_len:,} tokens of a sequence"
+        routed = routed_layers(plan)
+        return f"{layers}; {routed[0].lower()}{routed[1:]} take {taken}."
     if model.experts is None:
         return f"{layers}, all dense."
     numbers = layer_numbers(plan, "moe")

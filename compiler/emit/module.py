@@ -8,6 +8,7 @@ from moec.compiler.emit.allowed import LIBRARIES, RUNTIME
 from moec.compiler.emit.attention import attention_class
 from moec.compiler.emit.blocks import block_class, has_shared_experts, layer_numbers, period_class
 from moec.compiler.emit.check import checked
+from moec.compiler.emit.depth_routing import routed_block_class
 from moec.compiler.emit.experts import experts_class
 from moec.compiler.emit.feed_forward import ffn_class, shared_experts_class
 from moec.compiler.emit.header import header
@@ -33,7 +34,8 @@ def emit_program(plan: Plan, places: Places, identity: str) -> str:
 
 
 def _parts(plan: Plan, places: Places, identity: str) -> tuple[Code | None, ...]:
-    dense, moe = layer_numbers(plan, "dense"), layer_numbers(plan, "moe")
+    routed, moe = layer_numbers(plan, "routed"), layer_numbers(plan, "moe")
+    dense = layer_numbers(plan, "dense") or routed
     return (
         mesh(plan, places),
         attention_class(plan, places),
@@ -42,6 +44,7 @@ def _parts(plan: Plan, places: Places, identity: str) -> tuple[Code | None, ...]
         shared_experts_class(plan, places) if has_shared_experts(plan) else None,
         block_class(plan, places, "dense") if dense else None,
         block_class(plan, places, "moe") if moe else None,
+        routed_block_class(plan, places) if routed else None,
         period_class(plan) if plan.stack.scan else None,
         model_class(plan, places),
         objective_function(plan, places),

@@ -1,8 +1,9 @@
-"""ModelSpec, ExpertsSpec -> the function `objective`, where each term has its name, and `after_step`."""
+"""ModelSpec -> the function `objective`, where each term has its name, and `after_step`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from moec.compiler.emit.blocks import layer_numbers
 from moec.compiler.emit.holes import Code, code, comment, docstring, lines, literal
@@ -11,6 +12,9 @@ from moec.compiler.formula_text import mentioned
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.units import exact, plural
+
+OF_ROUTERS: Final = ("balance_loss", "router_z_loss", "depth_router")
+"""The terms that are means over the layers that have a router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Term:
 def objective_function(plan: Plan, places: Places) -> Code:
     """The scalar to minimise, as the sum of its named terms."""
     terms = _terms(plan)
-    has_experts = plan.run.model.experts is not None
+    has_routers = plan.run.model.experts is not None or plan.run.model.depth_routing is not None
     entries = [code("{name}: {value},", name=literal(term.name), value=term.value) for term in terms]
     return code(
         """
@@ -41,10 +45,10 @@ def objective(model: Model, batch: Batch) -> Objective:
     )
 """,
         doc=docstring(_describe(plan, terms, places)),
-        routers=code("routers") if has_experts else code("_"),
+        routers=code("routers") if has_routers else code("_"),
         prediction=_prediction(plan),
         entries=lines(*entries),
-        reported=code("routers") if has_experts else literal(None),
+        reported=code("routers") if has_routers else literal(None),
     )
 
 
@@ -66,6 +70,10 @@ def _terms(plan: Plan) -> list[Term]:
     if experts is not None and experts.z_loss:
         value = code("jnp.mean(routers.z_loss)")
         terms.append(_weighted("router_z_loss", "router z-loss", experts.z_loss, value))
+    if model.depth_routing is not None:
+        value = code("jnp.mean(routers.aux_loss)")
+        words = "binary cross-entropy of the depth routers"
+        terms.append(_weighted("depth_router", words, model.depth_routing.aux_loss, value))
     return terms
 
 
@@ -76,14 +84,16 @@ def _weighted(name: str, words: str, weight: float, value: Code) -> Term:
 
 def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
     total = " + ".join(term.words for term in terms)
-    of_routers = [term for term in terms if term.name in ("balance_loss", "router_z_loss")]
+    of_routers = [term for term in terms if term.name in OF_ROUTERS]
     sentence = f"{total[0].upper()}{total[1:]}"
     if not of_routers:
         return f"{sentence}."
     last = "the last" if len(of_routers) == 1 else f"the last {len(of_routers)}"
     verb = "is the mean" if len(of_routers) == 1 else "are means"
-    layers = plural(len(layer_numbers(plan, "moe")), "MoE layer")
-    return f"{sentence}; {last} {verb} over {layers}{places.mention('model.experts.balance_loss')}."
+    layers, field = plural(len(layer_numbers(plan, "moe")), "MoE layer"), "model.experts.balance_loss"
+    if plan.run.model.depth_routing is not None:
+        layers, field = plural(len(layer_numbers(plan, "routed")), "routed layer"), "model.depth_routing.aux_loss"
+    return f"{sentence}; {last} {verb} over {layers}{places.mention(field)}."
 
 
 def _prediction(plan: Plan) -> Code:

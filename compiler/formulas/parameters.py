@@ -17,5 +17,6 @@ def count_weights(tensor: TensorPlan) -> int:
 
 
 def count_active_weights(tensor: TensorPlan) -> Fraction:
-    """The weights of this kind that one token passes through: `top_k` of `n_experts` experts, everything else whole."""
+    """The weights of this kind that one token passes through: `top_k` of `n_experts` experts, on average
+    `capacity` of a layer that depth routing has, everything else whole."""
     return count_weights(tensor) * tensor.active

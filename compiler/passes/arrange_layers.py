@@ -1,4 +1,4 @@
-"""RunSpec -> StackPlan: which layers have experts, and how the program writes the stack.
+"""RunSpec -> StackPlan: which layers have experts, which take some tokens alone, and how the program writes the stack.
 
 Finds the repeated run of layer kinds, so that a scan over stacked weights can hold it. Does not look at widths.
 """
@@ -9,7 +9,8 @@ from typing import Final
 
 from moec.compiler.passes.places import place
 from moec.compiler.plan import LayerKind, LayerPlan, StackPlan
-from moec.compiler.typed import ExpertsSpec, RunSpec
+from moec.compiler.typed import DepthRoutingSpec, ExpertsSpec, RunSpec
+from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import model as codes
 from moec.spec.diagnostics import Diagnostic
 
@@ -22,11 +23,13 @@ MAX_LAYERS: Final = 4_096
 
 
 def arrange_layers(run: RunSpec) -> tuple[StackPlan | None, tuple[Diagnostic, ...]]:
-    """The layers of the model in order, and whether they are scanned. Errors: MOE3104 to MOE3108, MOE3110."""
+    """The layers of the model in order, and whether they are scanned. Errors: MOE3104 to MOE3108, MOE3110,
+    MOE5203, MOE5205.
+    """
     if run.model.n_layers > MAX_LAYERS:
         return None, (codes.too_many_layers(place(run, "model.n_layers"), run.model.n_layers, MAX_LAYERS),)
-    kinds = layer_kinds(run.model.n_layers, run.model.experts)
-    told = check_kinds(run, kinds)
+    kinds = layer_kinds(run.model.n_layers, run.model.experts, run.model.depth_routing)
+    told = (*check_kinds(run, kinds), *check_routed(run, kinds))
     if told:
         return None, told
     first_dense = run.model.experts.first_dense if run.model.experts else 0
@@ -42,14 +45,24 @@ def arrange_layers(run: RunSpec) -> tuple[StackPlan | None, tuple[Diagnostic, ..
     return StackPlan(layers, head, period, repeats, True, reason), ()
 
 
-def layer_kinds(n_layers: int, experts: ExpertsSpec | None) -> tuple[LayerKind, ...]:
-    """Layer n (from 1) has experts when it comes after `first_dense` and leaves `offset` when divided by `every`."""
-    if experts is None:
+def layer_kinds(
+    n_layers: int, experts: ExpertsSpec | None, depth_routing: DepthRoutingSpec | None = None
+) -> tuple[LayerKind, ...]:
+    """Layer n (from 1) has experts when it comes after `first_dense` and leaves `offset` when divided by `every`; it is
+    routed when it leaves the `offset` of depth routing, which no model has beside experts."""
+    if experts is None and depth_routing is None:
         return tuple("dense" for _ in range(n_layers))
+    if experts is None:
+        return tuple("routed" if is_routed(n, depth_routing) else "dense" for n in range(1, n_layers + 1))
     return tuple(
         "moe" if n > experts.first_dense and n % experts.every == experts.offset else "dense"
         for n in range(1, n_layers + 1)
     )
+
+
+def is_routed(layer: int, depth_routing: DepthRoutingSpec | None) -> bool:
+    """Whether depth routing is in layer `layer`, counted from 1."""
+    return depth_routing is not None and layer % depth_routing.every == depth_routing.offset
 
 
 def find_period(kinds: tuple[LayerKind, ...]) -> tuple[LayerKind, ...]:
@@ -73,9 +86,25 @@ def check_kinds(run: RunSpec, kinds: tuple[LayerKind, ...]) -> tuple[Diagnostic,
     elif "dense" in kinds and run.model.ffn is None:
         first = kinds.index("dense") + 1
         told.append(codes.dense_layer_without_ffn(place(run, "model.experts.every"), first))
-    elif "dense" not in kinds and run.model.ffn is not None:
+    elif set(kinds) == {"moe"} and run.model.ffn is not None:
         told.append(codes.unused_ffn(place(run, "model.ffn.d_ff"), place(run, "model.experts.every")))
     return tuple(told)
+
+
+def check_routed(run: RunSpec, kinds: tuple[LayerKind, ...]) -> tuple[Diagnostic, ...]:
+    """Errors where depth routing has no layer, or not one for itself."""
+    routing = run.model.depth_routing
+    if routing is None:
+        return ()
+    at, every = place(run, "model.depth_routing.offset"), place(run, "model.depth_routing.every")
+    if run.model.experts is not None:
+        experts_at = place(run, "model.experts.n_experts")
+        return (depth_codes.beside_experts(place(run, "model.depth_routing.capacity"), experts_at),)
+    if routing.offset >= routing.every:
+        return (codes.offset_too_large(at, routing.offset, routing.every, every),)
+    if "routed" not in kinds:
+        return (depth_codes.no_routed_layer(every, len(kinds), routing.offset or routing.every),)
+    return ()
 
 
 def first_moe_layer(experts: ExpertsSpec) -> int:

@@ -115,11 +115,16 @@ def tokens_per_param(budget: BudgetSpec) -> float:
 
 
 def check_fitted(run: RunSpec, answer: LawAnswer, n_tokens: int) -> tuple[Diagnostic, ...]:
-    """A doubt where the law was fitted on other models. Warnings: MOE6201."""
-    outside = tuple(outside_fit(answer.law.fitted, answer.routed, n_tokens))
-    if not outside:
-        return ()
-    return (codes.outside_fitted_range(place(run, "budget.law"), answer.law.name, answer.law.fitted.routing, outside),)
+    """Doubts where the law was fitted on other models. Warnings: MOE6201, MOE6203."""
+    at, law = place(run, "budget.law"), answer.law
+    told = []
+    if run.model.depth_routing is not None:
+        routing_at = place(run, "model.depth_routing.capacity")
+        told.append(codes.law_without_depth_routing(at, law.name, counted(run.budget), routing_at))
+    outside = tuple(outside_fit(law.fitted, answer.routed, n_tokens))
+    if outside:
+        told.append(codes.outside_fitted_range(at, law.name, law.fitted.routing, outside))
+    return tuple(told)
 
 
 def outside_fit(fitted: Fitted, routed: Routed, n_tokens: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from moec.compiler.formulas.flops import matrices_of
 from moec.compiler.formulas.memory import BYTES_PER_ELEMENT
 from moec.compiler.formulas.network import axis_reach, fast_devices
 from moec.compiler.formulas.roofline import compute_bound_rows
+from moec.compiler.passes.arrange_layers import is_routed
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BatchPlan, MeshPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, RunSpec
@@ -24,10 +25,10 @@ MAX_DISPATCH_OVERHEAD: Final = Fraction(1, 10)
 
 
 def check_lints(run: RunSpec, mesh: MeshPlan, batch: BatchPlan, routing: RoutingPlan | None) -> tuple[Diagnostic, ...]:
-    """Warnings: MOE9101 to MOE9104, MOE9201 to MOE9204."""
+    """Warnings: MOE9101 to MOE9105, MOE9201 to MOE9204."""
     experts = run.model.experts
     if experts is None or routing is None:
-        return (*check_network(run, mesh), *check_tiles(run, mesh, routing))
+        return (*check_ends(run), *check_network(run, mesh), *check_tiles(run, mesh, routing))
     return (
         *check_routing(run, experts, routing),
         *check_dispatch(run, experts, routing),
@@ -52,6 +53,17 @@ def check_routing(run: RunSpec, experts: ExpertsSpec, routing: RoutingPlan) -> I
         yield codes.router_untrained(place(run, "model.experts.renormalize"), "divides the one weight by itself")
     elif experts.top_k == 1 and experts.order == "topk_then_score" and experts.score == "softmax":
         yield codes.router_untrained(place(run, "model.experts.order"), "a softmax over one logit is 1")
+
+
+def check_ends(run: RunSpec) -> Iterator[Diagnostic]:
+    """The first layer and the last take every token."""
+    routing, n_layers = run.model.depth_routing, run.model.n_layers
+    ends = tuple(layer for layer in sorted({1, n_layers}) if is_routed(layer, routing))
+    if routing is None or not ends:
+        return
+    between = [offset for offset in range(routing.every) if offset not in (1 % routing.every, n_layers % routing.every)]
+    advice = f"write offset = {between[0]}" if between else "make n_layers odd, with every = 2 and offset = 0"
+    yield codes.end_is_routed(place(run, "model.depth_routing.offset"), ends, n_layers, (advice,))
 
 
 def check_dispatch(run: RunSpec, experts: ExpertsSpec, routing: RoutingPlan) -> Iterator[Diagnostic]:

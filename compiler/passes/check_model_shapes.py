@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.passes.places import place
-from moec.compiler.typed import ExpertsSpec, RunSpec
+from moec.compiler.typed import DepthRoutingSpec, ExpertsSpec, RunSpec
+from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import experts as experts_codes
 from moec.spec.codes import model as codes
 from moec.spec.diagnostics import Diagnostic
 
 
 def check_model_shapes(run: RunSpec) -> tuple[Diagnostic, ...]:
-    """Errors of attention and of routing. Errors: MOE3101 to MOE3103, MOE3109, MOE5101, MOE5108, MOE5109."""
-    experts = run.model.experts
-    return (*check_heads(run), *(check_routing(run, experts) if experts else ()))
+    """Errors of attention and of routing. Errors: MOE3101 to MOE3103, MOE3109, MOE5101, MOE5108, MOE5109, MOE5201,
+    MOE5204."""
+    experts, depth_routing = run.model.experts, run.model.depth_routing
+    return (
+        *check_heads(run),
+        *(check_routing(run, experts) if experts else ()),
+        *(check_depth_routing(run, depth_routing) if depth_routing else ()),
+    )
 
 
 def check_heads(run: RunSpec) -> Iterator[Diagnostic]:
@@ -49,3 +56,13 @@ def check_routing(run: RunSpec, experts: ExpertsSpec) -> Iterator[Diagnostic]:
     normalized = experts.score == "softmax" and experts.order == "topk_then_score"
     if normalized and experts.top_k > 1 and not experts.renormalize:
         yield experts_codes.cannot_leave_unnormalized(at["renormalize"], place(run, "model.experts.order"))
+
+
+def check_depth_routing(run: RunSpec, routing: DepthRoutingSpec) -> Iterator[Diagnostic]:
+    """A routed layer takes whole tokens, and attention among them needs no distances."""
+    at, model = place(run, "model.depth_routing.capacity"), run.model
+    if taken_tokens(routing.capacity, model.seq_len).denominator != 1:
+        yield depth_codes.capacity_not_whole(at, routing.capacity, model.seq_len, place(run, "model.seq_len"))
+    if model.attention.window is not None:
+        window_at = place(run, "model.attention.window")
+        yield depth_codes.beside_window(at, model.attention.window, window_at)

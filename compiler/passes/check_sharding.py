@@ -10,19 +10,25 @@ from collections.abc import Iterator
 from moec.compiler.passes.places import place
 from moec.compiler.plan import MeshPlan
 from moec.compiler.typed import RunSpec
+from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import mesh as codes
 from moec.spec.diagnostics import Diagnostic
 
 
 def check_sharding(run: RunSpec, mesh: MeshPlan) -> tuple[Diagnostic, ...]:
-    """One error per length and axis that does not divide it. Errors: MOE4204."""
-    return tuple(
+    """One error per length and axis that does not divide it, and one for sequences in parts that depth routing must see
+    whole. Errors: MOE4204, MOE5202."""
+    uneven = tuple(
         codes.axis_does_not_divide(
             place(run, path), path.rpartition(".")[2], size, axis, mesh.axes[axis], place(run, f"mesh.axes.{axis}")
         )
         for path, size, axis in cut_lengths(run, mesh)
         if size % mesh.axes[axis]
     )
+    if run.model.depth_routing is None or mesh.axes["seq"] == 1:
+        return uneven
+    at, seq_at = place(run, "model.depth_routing.capacity"), place(run, "mesh.axes.seq")
+    return (*uneven, depth_codes.sequence_is_cut(at, mesh.axes["seq"], seq_at))
 
 
 def cut_lengths(run: RunSpec, mesh: MeshPlan) -> Iterator[tuple[str, int, str]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.formulas.memory import FLOAT32_BYTES
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BatchPlan, KernelPlan, MeshPlan
 from moec.compiler.typed import AttentionSpec, ModelSpec, RunSpec
+from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
@@ -17,14 +19,17 @@ SPLASH_LANES: Final = 128
 
 CUDNN_MAX_HEAD: Final = 256
 CUDNN_HEAD_MULTIPLE: Final = 8
-"""Source: reference/jax-facts.md, jax.nn.dot_product_attention(implementation="cudnn") on Hopper."""
+CUDNN_LENGTH_MULTIPLE: Final = 2
+"""Source: reference/jax-facts.md, jax.nn.dot_product_attention(implementation="cudnn") on Hopper; the last, of
+sequences with a mask, from jax._src.cudnn.fused_attention_stablehlo."""
 
 LOGITS_CHUNK_BYTES: Final = 128 * 2**20
 """Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing measurable."""
 
 
 def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
-    """The attention kernel and the tokens of one chunk of the loss. Errors: MOE7102, MOE7103, MOE7106."""
+    """The attention kernel and the tokens of one chunk of the loss. Errors: MOE5206, MOE7102, MOE7103,
+    MOE7106."""
     kernel, told = choose_attention(run, mesh)
     return KernelPlan(kernel, choose_chunk(run.model, mesh, batch)), told
 
@@ -45,7 +50,17 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
     seq_len, seq = run.model.seq_len, mesh.axes["seq"]
     if attention.kernel == "splash" and (seq > 1 or seq_len % SPLASH_LANES):
         return attention.kernel, (codes.splash_cannot(at, SPLASH_LANES, seq_len, seq, place(run, "model.seq_len")),)
+    taken = attended_lengths(run.model)[-1]
+    if attention.kernel == "splash" and taken % SPLASH_LANES:
+        capacity_at = place(run, "model.depth_routing.capacity")
+        return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, SPLASH_LANES, at),)
     return attention.kernel, ()
+
+
+def attended_lengths(model: ModelSpec) -> tuple[int, ...]:
+    """How many tokens of a sequence attention sees: all, and in routed layers those that are taken."""
+    routing = model.depth_routing
+    return (model.seq_len, *((int(taken_tokens(routing.capacity, model.seq_len)),) if routing else ()))
 
 
 def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
@@ -54,6 +69,8 @@ def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
         return f"it computes in bfloat16, not {model.dtype.compute}"
     if attention.d_head % CUDNN_HEAD_MULTIPLE or attention.d_head > CUDNN_MAX_HEAD:
         return f"d_head must be a multiple of {CUDNN_HEAD_MULTIPLE} up to {CUDNN_MAX_HEAD}, not {attention.d_head}"
+    if any(length % CUDNN_LENGTH_MULTIPLE for length in attended_lengths(model)):
+        return "it wants an even number of tokens, of a sequence and in a routed layer"
     return "it has no softcap" if attention.softcap is not None else ""
 
 

@@ -1,14 +1,17 @@
 """RunSpec, StackPlan, RoutingPlan -> FlopCounts: matmul FLOPs of one token, operation by operation.
 
-`ideal` is what the mathematics needs, `executed` adds empty slots, one-hot dispatch and masked attention. Norms,
-softmax, activations, RoPE and the optimizer are left out: they are bound by memory.
+`ideal` is what the mathematics needs, `executed` adds empty slots, one-hot dispatch and masked attention. A routed
+layer costs nothing for the tokens that pass it by: its cost is spread over all of them. Norms, softmax, activations,
+RoPE and the optimizer are left out: they are bound by memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
+from moec.compiler.formulas.depth_routing import Mix, taken_tokens
 from moec.compiler.formulas.flops import (
     attention_flops,
     matmul_flops,
@@ -17,6 +20,7 @@ from moec.compiler.formulas.flops import (
     mean_visible_keys,
     onehot_dispatch_flops,
 )
+from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, Number, ParameterCounts, RoutingPlan, StackPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
 
@@ -52,11 +56,13 @@ def whole(value: Fraction) -> Number:
 def flop_rows(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, kernels: KernelPlan) -> Iterator[FlopRow]:
     """One row per operation, in the order of the forward pass."""
     model = run.model
-    n_dense = sum(layer.kind == "dense" for layer in stack.layers)
-    n_moe = len(stack.layers) - n_dense
-    yield from attention_rows(model, kernels)
-    if model.ffn is not None and n_dense:
-        yield ffn_row("ffn", n_dense, model.d_model, model.ffn)
+    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    mix = mix_of(model, stack)
+    yield from attention_rows(model, kernels, mix)
+    if model.ffn is not None and mix.layers > n_moe:
+        yield ffn_row(replace(mix, whole=mix.whole - n_moe), model.d_model, model.ffn)
+    if mix.routed:
+        yield row("depth router", mix.routed, matmul_flops(model.d_model), "2 * d_model")
     if model.experts is not None and routing is not None:
         yield from expert_rows(model.d_model, model.experts, routing, n_moe)
     yield row("head", 1, matmul_flops(model.d_model, model.vocab_size), "2 * d_model * vocab_size")
@@ -68,24 +74,42 @@ def row(operation: str, layers: int, each: Number, formula: str, executed: Numbe
     return FlopRow(operation, layers, ideal, ideal if executed is None else whole(layers * Fraction(executed)), formula)
 
 
-def attention_rows(model: ModelSpec, kernels: KernelPlan) -> Iterator[FlopRow]:
+def mixed_row(operation: str, mix: Mix, each: Number, formula: str) -> FlopRow:
+    """A row of products that cost a token the same in every layer that it goes through."""
+    where = "; * capacity where routed" if mix.routed else ""
+    return row(operation, mix.layers, mix.passes * Fraction(each) / mix.layers, f"{formula}{where}")
+
+
+def attention_rows(model: ModelSpec, kernels: KernelPlan, mix: Mix) -> Iterator[FlopRow]:
     """Projections, and scores with values over the keys that a token sees on average."""
-    attention, d_model, layers = model.attention, model.d_model, model.n_layers
+    attention, d_model = model.attention, model.d_model
     n_heads, n_kv_heads, d_head = attention.n_heads, attention.n_kv_heads, attention.d_head
-    yield row("attention q", layers, matmul_flops(d_model, n_heads, d_head), "2 * d_model * n_heads * d_head")
+    yield mixed_row("attention q", mix, matmul_flops(d_model, n_heads, d_head), "2 * d_model * n_heads * d_head")
     key_value = matmul_flops(2, d_model, n_kv_heads, d_head)
-    yield row("attention k, v", layers, key_value, "4 * d_model * n_kv_heads * d_head")
-    scores = attention_flops(mean_visible_keys(model.seq_len, attention.window), n_heads, d_head)
-    keys = mean_computed_keys(model.seq_len, attention.window, kernels.attention)
-    executed = attention_flops(keys, n_heads, d_head)
-    yield row("attention scores, values", layers, scores, "4 * mean_visible_keys * n_heads * d_head", executed)
-    yield row("attention o", layers, matmul_flops(n_heads, d_head, d_model), "2 * n_heads * d_head * d_model")
+    yield mixed_row("attention k, v", mix, key_value, "4 * d_model * n_kv_heads * d_head")
+    yield score_row(model, kernels, mix)
+    yield mixed_row("attention o", mix, matmul_flops(n_heads, d_head, d_model), "2 * n_heads * d_head * d_model")
 
 
-def ffn_row(operation: str, layers: int, d_model: int, ffn: FfnSpec) -> FlopRow:
+def score_row(model: ModelSpec, kernels: KernelPlan, mix: Mix) -> FlopRow:
+    """Scores and weighted values. In a routed layer fewer tokens see fewer keys."""
+    attention = model.attention
+    lengths = (model.seq_len, int(taken_tokens(mix.capacity, model.seq_len)))
+    visible = [mean_visible_keys(length, attention.window) for length in lengths]
+    computed = [mean_computed_keys(length, attention.window, kernels.attention) for length in lengths]
+    ideal, executed = (
+        attention_flops(mix.sum(*keys) / mix.layers, attention.n_heads, attention.d_head)
+        for keys in (visible, computed)
+    )
+    where = "; * capacity^2 where routed" if mix.routed else ""
+    formula = f"4 * mean_visible_keys * n_heads * d_head{where}"
+    return row("attention scores, values", mix.layers, ideal, formula, executed)
+
+
+def ffn_row(mix: Mix, d_model: int, ffn: FfnSpec) -> FlopRow:
     """The dense feed-forward layers."""
     matrices = matrices_of(ffn.activation)
-    return row(operation, layers, matmul_flops(matrices, d_model, ffn.d_ff), f"2 * {matrices} * d_model * d_ff")
+    return mixed_row("ffn", mix, matmul_flops(matrices, d_model, ffn.d_ff), f"2 * {matrices} * d_model * d_ff")
 
 
 def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers: int) -> Iterator[FlopRow]:

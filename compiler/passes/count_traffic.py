@@ -13,12 +13,13 @@ from typing import Final
 
 from moec.compiler.formulas.memory import FLOAT32_BYTES, activation_bytes, stem
 from moec.compiler.formulas.traffic import between_products_bytes, dispatch_bytes
+from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.plan import ActivationPlan, BatchPlan, FlopCounts, MeshPlan, StackPlan
 from moec.compiler.typed import RunSpec
 
 ARRAYS_MADE: Final = {"residual": 4, "ffn_gate": 3, "expert_gate": 3, "shared_gate": 3}
 """Arrays of the size of one named activation that a layer makes: the stream, its sum and its norm before each of two
-branches; a gate, its tanh, the gated value. One where it is not listed."""
+branches, or around what a routed layer takes; a gate, its tanh, the gated value. One where it is not listed."""
 
 SOFTMAX_ARRAYS: Final = 2
 """Scores and weights. Assumption: the exponentials are fused into the weights."""
@@ -47,16 +48,17 @@ def traffic_rows(
     """One row per part that the model has."""
     passes = Fraction(2 if run.remat.policy == "none" else 3) * batch.micro_batches
     n_moe = sum(layer.kind == "moe" for layer in stack.layers)
-    n_layers = len(stack.layers)
+    mix = mix_of(run.model, stack)
     sizes = {stem(one): activation_bytes(one, mesh.axes) for one in activations}
     parts = (
-        ("between products: stream, norms", n_layers, ("residual", "q", "k", "v", "mixed", "attention_out")),
-        ("between products: ffn", n_layers - n_moe, ("ffn_gate", "ffn_up", "ffn_hidden", "ffn_out")),
+        ("between products: stream, norms", mix.passes, ("residual", "q", "k", "v", "mixed", "attention_out")),
+        ("between products: ffn", mix.passes - n_moe, ("ffn_gate", "ffn_up", "ffn_hidden", "ffn_out")),
         ("between products: experts", n_moe, ("expert_gate", "expert_up", "expert_hidden", "router_logits")),
         ("between products: shared experts", n_moe, ("shared_gate", "shared_up", "shared_hidden")),
+        ("between products: depth routing", mix.routed, ("residual", "depth_scores")),
     )
     for what, layers, names in parts:
-        made = layers * sum(ARRAYS_MADE.get(name, 1) * sizes.get(name, 0) for name in names)
+        made = int(layers * sum(ARRAYS_MADE.get(name, 1) * sizes.get(name, 0) for name in names))
         if made:
             yield TrafficRow(what, between_products_bytes(made, passes), False)
     scores = score_bytes(run, mesh, batch, flops)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from moec.compiler.formulas.flops import GATED
+from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.passes.weight import Owner
 from moec.compiler.plan import LayerKind, StackPlan, TensorPlan
 from moec.compiler.typed import Activation, ExpertsSpec, FfnSpec, ModelSpec, Placement, RunSpec
@@ -19,15 +20,18 @@ from moec.compiler.typed import Activation, ExpertsSpec, FfnSpec, ModelSpec, Pla
 def declare_tensors(run: RunSpec, stack: StackPlan) -> tuple[TensorPlan, ...]:
     """Every kind of weight, in the order in which the program makes them."""
     model = run.model
-    tensors = [*model_tensors(model), *attention_tensors(model, layers_of(stack, "dense", "moe"))]
-    dense, moe = layers_of(stack, "dense"), layers_of(stack, "moe")
+    used = share_of_layers(model, stack)
+    tensors = [*model_tensors(model), *attention_tensors(model, layers_of(stack, "dense", "moe", "routed"), used)]
+    dense, moe, routed = layers_of(stack, "dense", "routed"), layers_of(stack, "moe"), layers_of(stack, "routed")
     if dense and model.ffn is not None:
         tensors += [
-            *block_tensors(model, "DenseBlock", dense, "ffn", model.ffn.norm),
-            *ffn_tensors(model, model.ffn, dense),
+            *block_tensors(model, "DenseBlock", dense, "ffn", model.ffn.norm, used),
+            *ffn_tensors(model, model.ffn, dense, used),
         ]
+    if routed:
+        tensors.append(depth_router(model, routed))
     if moe and model.experts is not None:
-        tensors += block_tensors(model, "MoeBlock", moe, "experts", model.experts.norm)
+        tensors += block_tensors(model, "MoeBlock", moe, "experts", model.experts.norm, used)
         tensors += expert_tensors(model, model.experts, moe)
     assert all(uses_axes_once(tensor) for tensor in tensors)
     return tuple(tensors)
@@ -36,6 +40,12 @@ def declare_tensors(run: RunSpec, stack: StackPlan) -> tuple[TensorPlan, ...]:
 def layers_of(stack: StackPlan, *kinds: LayerKind) -> tuple[int, ...]:
     """The numbers of the layers of these kinds."""
     return tuple(layer.number for layer in stack.layers if layer.kind in kinds)
+
+
+def share_of_layers(model: ModelSpec, stack: StackPlan) -> Fraction:
+    """The part of the layers that one token goes through on average: 1 without depth routing."""
+    mix = mix_of(model, stack)
+    return mix.passes / mix.layers
 
 
 def uses_axes_once(tensor: TensorPlan) -> bool:
@@ -54,20 +64,20 @@ def model_tensors(model: ModelSpec) -> Iterator[TensorPlan]:
 
 
 def block_tensors(
-    model: ModelSpec, name: str, layers: tuple[int, ...], branch: str, placement: Placement
+    model: ModelSpec, name: str, layers: tuple[int, ...], branch: str, placement: Placement, used: Fraction
 ) -> Iterator[TensorPlan]:
     """The norms of a block: one per branch, and one more behind it where the placement is hybrid."""
-    owner = Owner(model, name, layers, "norm")
+    owner = Owner(model, name, layers, "norm", active=used)
     for norm, where in (("attention_norm", model.norm.placement), (f"{branch}_norm", placement)):
         yield from owner.norm(norm)
         if where == "hybrid":
             yield from owner.norm(f"{norm}_after")
 
 
-def attention_tensors(model: ModelSpec, layers: tuple[int, ...]) -> Iterator[TensorPlan]:
+def attention_tensors(model: ModelSpec, layers: tuple[int, ...], used: Fraction) -> Iterator[TensorPlan]:
     """Projections of grouped-query attention, with biases and norms of queries and keys where the spec asks for
     them."""
-    owner = Owner(model, "Attention", layers, "attention")
+    owner = Owner(model, "Attention", layers, "attention", active=used)
     yield owner.matrix("w_q", "DNH", "D")
     yield owner.matrix("w_k", "DGH", "D")
     yield owner.matrix("w_v", "DGH", "D")
@@ -81,10 +91,15 @@ def attention_tensors(model: ModelSpec, layers: tuple[int, ...]) -> Iterator[Ten
         yield norms.ones("k_norm", "H")
 
 
-def ffn_tensors(model: ModelSpec, ffn: FfnSpec, layers: tuple[int, ...]) -> Iterator[TensorPlan]:
+def ffn_tensors(model: ModelSpec, ffn: FfnSpec, layers: tuple[int, ...], used: Fraction) -> Iterator[TensorPlan]:
     """The feed-forward layer of the dense blocks."""
-    owner = Owner(model, "Ffn", layers, "ffn", d_ff=ffn.d_ff)
+    owner = Owner(model, "Ffn", layers, "ffn", ffn.d_ff, used)
     return feed_forward(owner, "", ffn.activation, bias=ffn.bias)
+
+
+def depth_router(model: ModelSpec, layers: tuple[int, ...]) -> TensorPlan:
+    """The vector that scores the tokens of a routed layer."""
+    return replace(Owner(model, "RoutedBlock", layers, "router").matrix("w_depth", "D", "D"), dtype="float32")
 
 
 def expert_tensors(model: ModelSpec, experts: ExpertsSpec, layers: tuple[int, ...]) -> Iterator[TensorPlan]:

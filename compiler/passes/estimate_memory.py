@@ -18,8 +18,9 @@ from moec.compiler.formulas.memory import (
     optimizer_elements,
     stem,
 )
-from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
+from moec.compiler.passes.layer_memory import LayerMemory
 from moec.compiler.passes.places import place
+from moec.compiler.passes.routed_memory import memory_of_kind
 from moec.compiler.plan import ActivationPlan, BatchPlan, LayerKind, MemoryPlan, MeshPlan, StackPlan, TensorPlan
 from moec.compiler.typed import RunSpec
 from moec.spec.codes import memory as codes
@@ -120,7 +121,7 @@ def moments(
     weights = weight_memory(run, mesh, tensors)
     sum_of_micro = weights.all_gradients if batch.micro_batches > 1 else 0
     kinds = {layer.kind for layer in stack.layers}
-    of_kind = {kind: layer_memory(run, stack, mesh, activations, kind) for kind in kinds}
+    of_kind = {kind: memory_of_kind(run, stack, mesh, batch, activations, kind) for kind in kinds}
     layers = Layers(run, stack, mesh, activations, weights, of_kind)
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     cast = cast_stacks(run, stack, mesh, tensors)

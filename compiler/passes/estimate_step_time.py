@@ -46,6 +46,7 @@ ROLE_OF_OPERATION: Mapping[str, str] = {
     "attention q": "attention",
     "ffn": "ffn",
     "router": "router",
+    "depth router": "router",
     "experts": "experts",
     "shared experts": "shared_experts",
     "head": "head",

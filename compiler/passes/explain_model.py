@@ -22,8 +22,10 @@ def explain_parameters(plan: Plan) -> Iterator[Derivation]:
     roles = dict(counts.by_role)
     yield Derivation("params.total", counts.total, "weights", add_up(roles), roles, EXACT, "model")
     experts = counts.by_role.get("experts", 0)
-    spec = plan.run.model.experts
-    if spec is None:
+    spec, depth_routing = plan.run.model.experts, plan.run.model.depth_routing
+    if depth_routing is not None:
+        yield explain_passes(plan, depth_routing.capacity)
+    elif spec is None:
         yield Derivation("params.active", counts.active, "weights", "total", {"total": counts.total}, EXACT, "model")
     else:
         inputs = {"whole": counts.total - experts, "experts": experts, "top_k": spec.top_k, "n_experts": spec.n_experts}
@@ -37,6 +39,22 @@ def explain_parameters(plan: Plan) -> Iterator[Derivation]:
             if tensor.role == role:
                 kinds[f"{tensor.owner}_{tensor.name}"] = count_weights(tensor)
         yield Derivation(f"params.by_role.{role}", count, "weights", add_up(kinds), kinds, EXACT, "model")
+
+
+def explain_passes(plan: Plan, capacity: Fraction) -> Derivation:
+    """What a token uses on average of a model whose routed layers it mostly passes by."""
+    routed = sum(layer.kind == "routed" for layer in plan.stack.layers)
+    inside = [tensor for tensor in plan.tensors if tensor.active != 1]
+    passed_by = sum(count_weights(tensor) // tensor.copies for tensor in inside) * routed
+    inputs: Mapping[str, Number] = {
+        "whole": plan.parameters.total - passed_by,
+        "capacity": capacity,
+        "routed": passed_by,
+    }
+    formula = "round(whole + capacity * routed)"
+    source = f"{EXACT}, those of {routed} routed layers for the tokens that they take"
+    origin = "model.depth_routing.capacity"
+    return Derivation("params.active", plan.parameters.active, "weights", formula, inputs, source, origin)
 
 
 def explain_flops(plan: Plan) -> Iterator[Derivation]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
+from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.passes.ask_law import ask_law, counted, counted_params, tokens_per_param
 from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
 from moec.compiler.passes.set_budget import DECAY_SHARE, SECONDS_PER_HOUR, WARMUP_SHARE
@@ -88,6 +89,22 @@ def explain_routing(plan: Plan) -> Iterator[Derivation]:
     per_token = Fraction(routing.capacity * experts.n_experts, routing.group_size)
     formula = "capacity * n_experts / group_size"
     yield Derivation("slots_per_token", per_token, "slots", formula, inputs, other, factor_at)
+
+
+def explain_depth_routing(plan: Plan) -> Iterator[Derivation]:
+    """How many layers are routed, and how many tokens each takes."""
+    routing, n_layers = plan.run.model.depth_routing, plan.run.model.n_layers
+    if routing is None:
+        return
+    routed = sum(layer.kind == "routed" for layer in plan.stack.layers)
+    layers: Mapping[str, Number] = {"n_layers": n_layers, "n_whole": n_layers - routed}
+    yield Derivation(
+        "routed_layers", routed, "layers", "n_layers - n_whole", layers, "every, offset", "model.depth_routing.every"
+    )
+    share: Mapping[str, Number] = {"capacity": routing.capacity, "seq_len": plan.run.model.seq_len}
+    taken = int(taken_tokens(routing.capacity, plan.run.model.seq_len))
+    source, at = "Raposo et al., arXiv 2404.02258, section 3", "model.depth_routing.capacity"
+    yield Derivation("taken_tokens", taken, "tokens per sequence", "capacity * seq_len", share, source, at)
 
 
 def explain_losses(plan: Plan) -> Iterator[Derivation]:

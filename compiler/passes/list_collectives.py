@@ -13,8 +13,9 @@ from typing import Final
 
 from moec.compiler.formulas.collectives import all_reduce_send_bytes, all_to_all_send_bytes, gathered_send_bytes
 from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, FLOAT32_BYTES, activation_bytes, local_shape, stem
+from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.plan import ActivationPlan, BatchPlan, CollectivePlan, MeshPlan, RoutingPlan, StackPlan, TensorPlan
-from moec.compiler.typed import RunSpec
+from moec.compiler.typed import ModelSpec, RunSpec
 
 GRADIENT_AXES: Final = ("data", "fsdp", "expert", "seq")
 """Mesh axes that see different tokens, in the order of the mesh: those that cut a weight sum its gradient by cutting
@@ -36,7 +37,7 @@ def list_collectives(
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     rows = (
         *weight_collectives(run, mesh.axes, batch.micro_batches, tensors),
-        *model_collectives(stack, mesh.axes, passes, batch.micro_batches, routing, sizes),
+        *model_collectives(run.model, stack, mesh.axes, passes, batch.micro_batches, routing, sizes),
         *expert_collectives(run, stack, mesh.axes, batch.micro_batches, routing, sizes),
         *sequence_collectives(stack, mesh.axes["seq"], passes, batch.micro_batches, sizes),
     )
@@ -72,6 +73,7 @@ def weight_collectives(
 
 
 def model_collectives(
+    model: ModelSpec,
     stack: StackPlan,
     axes: Mapping[str, int],
     passes: int,
@@ -83,15 +85,20 @@ def model_collectives(
 
     Source: Korthikanti et al., arXiv 2205.05198, section 4.2.2 (there over the sequence, here over d_model).
     """
-    n, exchanged = axes["model"], routing is not None and exchanges(routing, axes)
+    n, mix, exchanged = axes["model"], mix_of(model, stack), routing is not None and exchanges(routing, axes)
     n_moe = sum(layer.kind == "moe" for layer in stack.layers) if exchanged else 0
-    streams = 2 * len(stack.layers) - n_moe
+    streams, taken = 2 * mix.whole - n_moe, int(mix.capacity * sizes["residual"])
     # The router reads the cut stream: each device's part of its product is summed, and the gradient of that is whole.
     logits = all_reduce_send_bytes(sizes.get("router_logits", 0), n)
     n_routers = sum(layer.kind == "moe" for layer in stack.layers)
     yield CollectivePlan("all-reduce", "model", n_routers * passes, logits, "router logits")
+    scores = all_reduce_send_bytes(sizes.get("depth_scores", 0), n)
+    yield CollectivePlan(
+        "all-reduce", "model", mix.routed * (passes + micro_batches), scores, "scores of depth routers"
+    )
     for what, count, local in (
         ("residual stream into and out of branches", streams, sizes["residual"]),
+        ("taken tokens into and out of branches", 2 * mix.routed, taken),
         ("expert slots", n_moe, sizes.get("expert_buffer", 0)),
         ("residual stream after the table and before the head", 1, sizes["residual"]),
     ):

@@ -47,6 +47,8 @@ def shard_activations(
     plans = [sizes.activation(name, compute) for name in ("residual_BSD", *attention)]
     if kernels.attention in ("reference", "blockwise"):
         plans.append(sizes.weights(kernels))
+    if model.depth_routing is not None:
+        plans.append(sizes.activation("depth_scores_BS", "float32"))
     if model.ffn is not None:
         plans += feed_forward(sizes, "ffn", "BSF", model.ffn, compute)
         plans.append(sizes.activation("ffn_out_BSD", compute))

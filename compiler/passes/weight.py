@@ -20,7 +20,7 @@ AXIS_OF_DIM: Final[Mapping[str, DimSpec]] = {
     "F": ("model",),
     "E": ("expert",),
 }
-"""The mesh axis that cuts a dim of a weight. Norms, biases over D and the router are whole: too small to be worth
+"""The mesh axis that cuts a dim of a weight. Norms, biases over D and the routers are whole: too small to be worth
 gathering.
 
 Source: arXiv 2405.15052, table 1 (experts); Megatron-LM, arXiv 1909.08053, section 3 (`model`)."""

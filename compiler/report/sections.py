@@ -5,6 +5,7 @@ from __future__ import annotations
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.report.choices import choices_section
+from moec.compiler.report.depth_routing import depth_routing_section
 from moec.compiler.report.document import Facts, Report, Section
 from moec.compiler.report.experts import experts_section
 from moec.compiler.report.facts import fact
@@ -21,6 +22,7 @@ def report_of(plan: Plan, places: Places) -> Report:
         model_section(plan, places),
         flops_section(plan, places),
         experts_section(plan, places),
+        depth_routing_section(plan, places),
         batch_section(plan, places),
         budget_section(plan, places),
         mesh_section(plan, places),

@@ -12,7 +12,8 @@ Groups = tuple[tuple[int, ...], ...]
 
 _IOTA = re.compile(r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 _LISTS = re.compile(r"(?:replica_groups|source_target_pairs)=\{((?:\{[\d,]*\},?)*)\}")
-_NAMED = re.compile(r"replica_groups=@?mesh(?:_\d+)?\[([^\]]*)\]\s*\{([^}]*)\}")
+_NAMED = re.compile(r"replica_groups=@?mesh(?:_\d+)?\[([^\]]*)\](?:,\s*device_ids=\(([^)]*\)?)\))?\s*\{([^}]*)\}")
+_ORDER = re.compile(r"\[([\d,]+)\](?:T\(([\d,]+)\))?")
 _AXIS = re.compile(r"'([^']+)'(?::\((\d+)\)(\d+))?")
 
 
@@ -59,7 +60,8 @@ def read_groups(attributes: str) -> Groups:
     """
     named = _NAMED.search(attributes)
     if named:
-        return _of_axes(named.group(1), named.group(2))
+        groups = _of_axes(named.group(1), named.group(3))
+        return _renamed(groups, named.group(2)) if named.group(2) else groups
     iota = _IOTA.search(attributes)
     if iota:
         return _of_iota(*iota.groups())
@@ -73,11 +75,22 @@ def _listed(attributes: str) -> Groups:
 
 
 def _of_iota(count: str, size: str, dims: str, order: str | None) -> Groups:
-    shape = [int(dim) for dim in dims.split(",")]
-    axes = [int(axis) for axis in order.split(",")] if order else list(range(len(shape)))
-    flat = _transposed(shape, axes)
+    flat = _ordered(dims, order)
     width = int(size)
     return tuple(tuple(flat[start : start + width]) for start in range(0, int(count) * width, width))
+
+
+def _ordered(dims: str, order: str | None) -> list[int]:
+    """The numbers 0, 1, … as an iota of these dims, transposed, has them."""
+    shape = [int(dim) for dim in dims.split(",")]
+    return _transposed(shape, [int(axis) for axis in order.split(",")] if order else list(range(len(shape))))
+
+
+def _renamed(groups: Groups, device_ids: str) -> Groups:
+    """The groups of a mesh whose places hold other devices than 0, 1, …: an iota, or a list of them."""
+    iota = _ORDER.search(device_ids)
+    devices = _ordered(*iota.groups()) if iota else [int(device) for device in device_ids.split(",")]
+    return tuple(tuple(devices[place] for place in group) for group in groups)
 
 
 def _of_axes(mesh: str, chosen: str) -> Groups:

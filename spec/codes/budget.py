@@ -24,6 +24,7 @@ CODES: Final = (
     CodeInfo("MOE6112", "error", "no size fits the budget, the mesh and the memory"),
     CodeInfo("MOE6201", "warning", "a model or its tokens are outside what a law was fitted on"),
     CodeInfo("MOE6202", "warning", "tokens per parameter are far from compute-optimal"),
+    CodeInfo("MOE6203", "warning", "no law covers depth routing"),
 )
 
 
@@ -175,6 +176,18 @@ def outside_fitted_range(span: Span, law: str, routing: str, outside: tuple[str,
         outside[0],
         helps=("take what it says as a guess, or write `tokens` if you know better",),
         notes=(*outside[1:], f"fitted on: {routing}"),
+    )
+
+
+def law_without_depth_routing(span: Span, law: str, counted: str, routing_at: Span) -> Diagnostic:
+    return Diagnostic(
+        "MOE6203",
+        "warning",
+        f"the law `{law}` knows no layers that tokens pass by; no published law does",
+        span,
+        f"it is asked with {counted} parameters",
+        others=(Label(routing_at, "depth routing"),),
+        helps=("take what it says as a guess, or write `tokens`",),
     )
 
 

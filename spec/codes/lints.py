@@ -15,6 +15,7 @@ CODES: Final = (
     CodeInfo("MOE9102", "warning", "nothing balances the experts"),
     CodeInfo("MOE9103", "warning", "the router is not trained by the tokens"),
     CodeInfo("MOE9104", "warning", "every token goes to every expert"),
+    CodeInfo("MOE9105", "warning", "the first or the last layer is routed"),
     CodeInfo("MOE9201", "warning", "one-hot dispatch costs more than a tenth of the experts"),
     CodeInfo("MOE9202", "warning", "an expert sees too few tokens to be bound by compute"),
     CodeInfo("MOE9203", "warning", "an axis that talks much crosses the slow network"),
@@ -63,6 +64,19 @@ def all_experts_chosen(span: Span, n_experts: int) -> Diagnostic:
         span,
         f"{n_experts} of {n_experts}",
         helps=("lower `top_k`, or use one `ffn` of the same width",),
+    )
+
+
+def end_is_routed(span: Span, layers: tuple[int, ...], n_layers: int, helps: tuple[str, ...]) -> Diagnostic:
+    which = " and the ".join("first" if layer == 1 else "last" for layer in layers)
+    return Diagnostic(
+        "MOE9105",
+        "warning",
+        f"the {which} layer {'is' if len(layers) == 1 else 'are'} routed: most tokens pass it by",
+        span,
+        f"{n_layers} layers",
+        helps=helps,
+        notes=("all that is known of depth routing is of routed layers between whole ones",),
     )
 
 

@@ -10,10 +10,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from moec.spec.codes import budget, experts, files, lints, memory, mesh, model, names, run, syntax, types, yaml_form
+from moec.spec.codes import (
+    budget,
+    depth_routing,
+    experts,
+    files,
+    lints,
+    memory,
+    mesh,
+    model,
+    names,
+    run,
+    syntax,
+    types,
+    yaml_form,
+)
 from moec.spec.codes.info import CodeInfo
 
-MODULES: Final = (files, syntax, yaml_form, names, types, model, mesh, experts, budget, memory, run, lints)
+MODULES: Final = (
+    *(files, syntax, yaml_form, names, types),
+    *(model, mesh, experts, depth_routing, budget, memory, run, lints),
+)
 
 CODES: Final[Mapping[str, CodeInfo]] = MappingProxyType(
     {info.code: info for module in MODULES for info in module.CODES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from moec.spec.fields.depth_routing import DEPTH_ROUTING
 from moec.spec.fields.info import BlockInfo, FieldInfo, When
 from moec.spec.fields.layer import ATTENTION, EXPERTS, FFN, PLACEMENTS
 from moec.spec.fields.types import BooleanType, ChoiceType, count, positive, weight
@@ -172,6 +173,6 @@ MODEL: Final = BlockInfo(
             default="0",
         ),
     ),
-    (ATTENTION, FFN, EXPERTS, NORM, INIT, DTYPE),
+    (ATTENTION, FFN, EXPERTS, DEPTH_ROUTING, NORM, INIT, DTYPE),
     at_least_one=("ffn", "experts"),
 )

@@ -17,6 +17,7 @@ BASES = {
     "moe": (GOLDEN / "laptop/with_moe/resolved.moe").read_text(),
     "most": (GOLDEN / "maximal/scanned/resolved.moe").read_text(),
     "pod": (GOLDEN / "pod/pretrain/resolved.moe").read_text(),
+    "depth": (GOLDEN / "depth/routed/resolved.moe").read_text(),
 }
 YUN = """\
   law = yun
@@ -91,6 +92,10 @@ CHANGES: dict[str, tuple[str, str] | tuple[str, str, dict[str, str | None]]] = {
     "model.experts.bias_update_rate": ("moe", "0.1"),
     "model.experts.dispatch": ("moe", "onehot"),
     "model.experts.grouped_matmul": ("moe", "reference"),
+    "model.depth_routing.capacity": ("depth", "0.25"),
+    "model.depth_routing.every": ("depth", "3"),
+    "model.depth_routing.offset": ("depth", "1"),
+    "model.depth_routing.aux_loss": ("depth", "0.1"),
     "model.norm.kind": ("moe", "layernorm"),
     "model.norm.placement": ("moe", "post"),
     "model.norm.eps": ("moe", "1e-6"),

@@ -71,6 +71,8 @@ run only extends base {{ model = small, assert heads * 3 < plan.tokens : "a \\"r
 EXPERTS = "experts {{ n_experts = 8, top_k = {}, d_ff = 64, capacity_factor = {}, balance_loss = 0 }}"
 MODELS = [
     *(EXPERTS.format(top_k, factor) for top_k in (1, 2) for factor in ("1.25", "4 / 3", "dropless")),
+    "depth_routing { capacity = 1 / 8 }",
+    "depth_routing { capacity = 0.25, every = 4, offset = 3, aux_loss = 1 / 3 }",
     "init { kind = normal, std = 1 / 7 }",
     "norm { placement = hybrid, eps = 1e-6 }",
     "logits_softcap = 30, dtype { compute = bfloat16 }",
@@ -129,7 +131,7 @@ def test_the_text_is_flat_and_whole() -> None:
 
 def test_every_field_of_the_table_has_its_value_in_a_run() -> None:
     given_by = {
-        "model": MODELS[0] + ", init { kind = normal, std = 0.1 }",
+        "model": f"{MODELS[0]}, depth_routing {{ capacity = 1 / 8 }}, init {{ kind = normal, std = 0.1 }}",
         "mesh": MESHES[1],
         "budget": BUDGETS[5],
         "run": RUNS[4],

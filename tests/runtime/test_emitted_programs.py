@@ -93,6 +93,14 @@ TOGETHER = {
         "model": "norm { placement = hybrid }",
         "run": SCANNED,
     },
+    "some tokens of every other layer, after, bias, bfloat16 stream, remat": {
+        "n_layers": "5",
+        "experts": "depth_routing { capacity = 0.25, aux_loss = 0.1 }",
+        "attention": "qk_norm = true",
+        "ffn": "norm = post, bias = true",
+        "model": "norm { kind = layernorm }, dtype { compute = bfloat16 }",
+        "run": "remat { policy = full }",
+    },
 }
 """Between them they have every option that changes the text of a program."""
 
@@ -109,6 +117,13 @@ APART = {
     "muon on scanned experts": {
         "n_layers": "4",
         "experts": moe(CAPACITY),
+        "optimizer": "kind = muon",
+        "run": SCANNED,
+    },
+    "some tokens of all layers": {"experts": "depth_routing { capacity = 0.5, every = 1 }"},
+    "muon on scanned layers that take some tokens": {
+        "n_layers": "4",
+        "experts": "depth_routing { capacity = 0.25 }",
         "optimizer": "kind = muon",
         "run": SCANNED,
     },

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from moec.runtime.batch import Batch
+from moec.runtime.batch import Batch, Objective
 from moec.runtime.data.text import eval_batches
 from moec.runtime.evaluate import Evaluator, HeldOut
 from moec.runtime.mesh import make_mesh
@@ -50,6 +50,19 @@ def test_it_is_the_mean_over_the_held_out_targets(tiny: Program) -> None:
         targets += int(real_BS.sum())
     assert found.tokens == targets
     assert found.loss == pytest.approx(total / targets, rel=1e-5)
+
+
+def test_held_out_text_is_read_as_generation_reads_it(tiny: Program) -> None:
+    """Routers that look ahead in training may not do so in a number that is told of the model."""
+    seen: list[bool] = []
+
+    def objective(model: nnx.Module, batch: Batch) -> Objective:
+        seen.append(batch.causal)
+        return tiny.objective(model, batch)
+
+    evaluator, _, weights = evaluator_of(replace(tiny, objective=objective))
+    assert evaluator.held_out(weights, 512) is not None
+    assert seen == [True]
 
 
 def test_eight_devices_measure_what_one_measures(tiny: Program, on_mesh: Callable[..., Program]) -> None:
