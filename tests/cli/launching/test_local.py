@@ -30,7 +30,8 @@ def save(number, frame):
 signal.signal(signal.SIGTERM, save)
 signal.signal(signal.SIGINT, save)
 open(os.environ["HERE"] + ".pid", "w").write(str(os.getpid()))
-time.sleep(600)
+while True:
+    time.sleep(0.05)  # a signal just before one long sleep would go unnoticed
 """
 LAUNCHER = """
 import sys

@@ -5,6 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
+Hash of its other lines: sha256:0b23e7d33dd6c8e6f16780b025cbb706cb09b6d1896c6a453d0818cd4e558285
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -26,7 +27,7 @@ from moec.runtime.main import main
 from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import rms_norm
 from moec.runtime.optimizers import decay_mask
-from moec.runtime.program import Checkpoints, Evaluation, Expectations, Program, Training
+from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
 # 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:57)
@@ -169,7 +170,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:88)
 PROGRAM = Program(
     name="routed",
-    identity="sha256:1f60a5740e60236847458f1983c17bbd1311f8a915395ab00deea16dda3b4e69",
+    identity="sha256:54579bde7ef00ce59138e34cd1efe29f29a0843633cca92942c74dd23b07ede9",
     mesh=MESH,
     model=Model,
     objective=objective,
@@ -196,6 +197,7 @@ PROGRAM = Program(
         peak_flops_per_second=0.0,
     ),
     learning_rate=learning_rate,
+    guard=Guard(spike=None, window=128, max_skips=10),
 )
 
 if __name__ == "__main__":
