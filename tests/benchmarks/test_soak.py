@@ -32,7 +32,15 @@ def test_what_does_not_hold_is_told(
         soak.Life("to its end", resumed=resumed, status=status, resident_bytes=[100] * 9),
     ]
     whole = soak.Life("in one piece", resident_bytes=[100 + grows_by * sample for sample in range(50)])
-    assert [fault.partition(":")[0] for fault in soak.faults_of(lives, whole)] == said
+    assert [fault.partition(":")[0] for fault in soak.faults_of(lives, whole, saves=0)] == said
+
+
+def test_what_orbax_keeps_of_each_save_is_no_growth_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SOAK.parent))
+    soak = importlib.import_module("soak")
+    leaked = [10**6 + 1000 * sample for sample in range(50)]
+    assert soak.growth(leaked) > 1.02
+    assert soak.growth(leaked, 50_000) == pytest.approx(1.0, abs=2e-3)
 
 
 @pytest.mark.slow
