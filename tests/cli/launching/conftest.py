@@ -1,7 +1,8 @@
-"""A run on any mesh, and the job that an engine gets of it."""
+"""A run on any mesh, and the job that an engine gets of it. Makes `one_machine_slurm.py` importable."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from moec.cli.launching.job import Job
 
 if TYPE_CHECKING:
     from moec.compiler.typed import MeshSpec
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SPEC = """\
 edition = 2026

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMANDS = ("slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo")
+COMMANDS = ("slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo", "squeue")
 TIMEOUT_SECONDS = 30.0
 NODES = ("127.0.0.1", "127.0.0.2")  # names that can be looked up: the first process listens there
 CONFIGURATION = """\
@@ -82,7 +82,10 @@ def slurm(folder: Path) -> Iterator[Slurm]:
         for command in (("slurmctld", "-D"), *(("slurmd", "-D", "-N", node) for node in NODES)):
             stack.enter_context(_daemon(command, cluster.environment, folder / "started.log"))
         _wait_until_idle(cluster, folder)
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            _end_all_jobs(cluster)
 
 
 @contextmanager
@@ -106,6 +109,14 @@ def _wait_until_idle(cluster: Slurm, folder: Path) -> None:
             return
         time.sleep(0.2)
     raise CannotStart((folder / "started.log").read_text(errors="replace")[-500:])
+
+
+def _end_all_jobs(cluster: Slurm) -> None:
+    """A daemon that ends leaves its jobs running."""
+    cluster.call("scancel", "--user", getpass.getuser())
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while cluster.call("squeue", "--noheader") and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _path() -> str:
