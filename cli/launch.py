@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from moec.cli import compile as compile_command
 from moec.cli.command import OK, Command, Failure
-from moec.cli.launching import kubernetes, slurm
+from moec.cli.launching.options import ONLY_FOR, add_kubernetes, add_slurm
 from moec.cli.run import changed_files, positive, refuse_without_data, spec_name, with_restarts
 from moec.cli.specs import add_run, add_spec, choose_runs, make_plans, resolve_files
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("slurm", "kubernetes", "local")
 RESTARTS_ON_A_CLUSTER = 3
-ONLY_FOR = {"slurm": slurm.OPTIONS, "kubernetes": kubernetes.OPTIONS}
 ONLY_ON_CLUSTERS = ("name", "python", "nodes", "per_node", "cpus")
 
 
@@ -60,8 +59,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
         "--print", action="store_true", dest="only_print", help="show what would be written or started; do neither"
     )
     _add_machines(parser)
-    slurm.add_options(parser)
-    kubernetes.add_options(parser)
+    add_slurm(parser)
+    add_kubernetes(parser)
 
 
 def _add_training(parser: ArgumentParser) -> None:
@@ -139,19 +138,27 @@ def _launch(plan: Plan, folder: Path, engine: Engine, arguments: Namespace) -> i
     if engine.kind == "local":
         return _train_here(plan, folder, engine.processes, arguments)
     if engine.kind == "slurm":
-        job = _job(plan, folder, arguments, _accepted(plan, folder, arguments))
-        script = slurm.script(job, slurm.options_of(arguments, Path.cwd()))
-        return _write(plan, job, slurm.SCRIPT, script, "sbatch", arguments)
+        return _write_script(plan, folder, arguments)
+    return _write_manifest(plan, folder, arguments)
+
+
+def _write_script(plan: Plan, folder: Path, arguments: Namespace) -> int:
+    from moec.cli.launching import slurm
+
+    job = _job(plan, folder, arguments, _accepted(plan, folder, arguments))
+    script = slurm.script(job, slurm.options_of(arguments, Path.cwd()))
+    return _write(plan, job, slurm.SCRIPT, script, "sbatch", arguments)
+
+
+def _write_manifest(plan: Plan, folder: Path, arguments: Namespace) -> int:
+    from moec.cli.launching import kubernetes
+    from moec.compiler.artifacts import compile_run
+
     if arguments.accept_changes:
         raise Failure("--accept-changes compares with the newest checkpoint, and a claim cannot be read from here")
     job = _job(plan, folder, arguments, None)
-    return _write(plan, job, kubernetes.MANIFEST, _manifest(plan, job, arguments), "kubectl apply -f", arguments)
-
-
-def _manifest(plan: Plan, job: Job, arguments: Namespace) -> str:
-    from moec.compiler.artifacts import compile_run
-
-    return kubernetes.manifest(job, kubernetes.options_of(arguments), compile_run(plan).program)
+    manifest = kubernetes.manifest(job, kubernetes.options_of(arguments), compile_run(plan).program)
+    return _write(plan, job, kubernetes.MANIFEST, manifest, "kubectl apply -f", arguments)
 
 
 def _write(plan: Plan, job: Job, name: str, text: str, command: str, arguments: Namespace) -> int:
@@ -215,12 +222,14 @@ def _job(plan: Plan, folder: Path, arguments: Namespace, accepted: str | None) -
 
 def _name(plan: Plan, arguments: Namespace) -> str:
     """What the engine calls the job. Failure: a name that Kubernetes does not take."""
+    from moec.cli.launching.kubernetes import dns_name
+
     name = arguments.name or f"{spec_name(arguments.spec)}-{plan.run.name}"
     if arguments.on.kind != "kubernetes":
         return name
-    if arguments.name is not None and kubernetes.dns_name(name) != name:
-        raise Failure(f"Kubernetes does not take the name {name!r}; {kubernetes.dns_name(name)!r} would do")
-    return kubernetes.dns_name(name)
+    if arguments.name is not None and dns_name(name) != name:
+        raise Failure(f"Kubernetes does not take the name {name!r}; {dns_name(name)!r} would do")
+    return dns_name(name)
 
 
 COMMAND = Command(

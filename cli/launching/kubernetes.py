@@ -17,13 +17,12 @@ from moec.cli.command import MISUSED, Failure
 from moec.cli.launching.division import Division, divide
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from moec.cli.launching.job import Job
     from moec.compiler.typed import MeshSpec
 
 MANIFEST = "jobset.yaml"
-OPTIONS = ("image", "namespace", "claim", "node_selector")
 WORKERS = "workers"
 COORDINATOR_PORT = 8476  # Assumption: free in a pod of one's own
 PROGRAM_FOLDER = "/moec/program"
@@ -51,22 +50,6 @@ class KubernetesOptions:
     per_node: int | None = None
     cpus: int | None = None
     node_selector: Mapping[str, str] | None = None
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """The options of `--on kubernetes` alone."""
-    group = parser.add_argument_group("kubernetes")
-    group.add_argument("--image", metavar="NAME", help="a container image with moec and JAX for the chip (required)")
-    group.add_argument(
-        "--claim", metavar="NAME", help="the PersistentVolumeClaim that all pods can write: runs live there (required)"
-    )
-    group.add_argument("--namespace", metavar="NAME", help="default: default")
-    group.add_argument(
-        "--node-selector",
-        metavar="KEY=VALUE",
-        action="append",
-        help="a label that machines must have; may be given several times (TPU labels are there already)",
-    )
 
 
 def options_of(arguments: Namespace) -> KubernetesOptions:

@@ -122,7 +122,7 @@ def _devices_per_process(mesh: MeshSpec, count: int) -> int:
         counts = ", ".join(str(number) for number in range(1, mesh.devices + 1) if mesh.devices % number == 0)
         raise Failure(
             f"{count} processes cannot share the {mesh.devices} x {mesh.hardware.name} of the mesh `{mesh.name}`; "
-            f"local:N can be {counts}"
+            f"local:N can be {counts}, or give the mesh a multiple of {count}"
         )
     return mesh.devices // count
 

@@ -16,12 +16,11 @@ from moec.cli.command import Failure
 from moec.cli.launching.division import Division, divide
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
     from moec.cli.launching.job import Job
 
 SCRIPT = "launch.sbatch"
-OPTIONS = ("partition", "account", "qos", "time", "setup", "sbatch")
 WAIT_SECONDS = 120  # for the other processes, after the first one has ended
 
 
@@ -40,31 +39,6 @@ class SlurmOptions:
     cpus: int | None = None
     setup: tuple[str, ...] = ()
     sbatch: tuple[str, ...] = ()
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """The options of `--on slurm` alone."""
-    group = parser.add_argument_group("slurm")
-    group.add_argument("--partition", metavar="NAME", help="where the job waits (default: the cluster's)")
-    group.add_argument("--account", metavar="NAME", help="who pays (default: the cluster's)")
-    group.add_argument("--qos", metavar="NAME", help="quality of service (default: the cluster's)")
-    group.add_argument(
-        "--time",
-        metavar="LIMIT",
-        help="of one stretch, as for sbatch: 90, 24:00:00, 2-12 (default: the cluster's)",
-    )
-    group.add_argument(
-        "--setup",
-        metavar="LINE",
-        action="append",
-        help="a line of shell before the run, as in 'module load cuda'; may be given several times",
-    )
-    group.add_argument(
-        "--sbatch",
-        metavar="OPTION",
-        action="append",
-        help="a further option for sbatch, as in --sbatch=--mail-type=END; may be given several times",
-    )
 
 
 def options_of(arguments: Namespace, workdir: Path) -> SlurmOptions:
