@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from pathlib import Path
 
@@ -33,7 +35,8 @@ def tell_changes(program: Path) -> None:
     if is_as_written(text):
         return
     try:
-        plan, *_ = read_plans(str(program.with_name(RESOLVED)), None)
+        with contextlib.redirect_stderr(io.StringIO()):  # its warnings were told when the program was written
+            plan, *_ = read_plans(str(program.with_name(RESOLVED)), None)
         told = f"it differs in {', '.join(program_changes(compile_run(plan).program, text))}"
     except Failure:
         told = f"the {RESOLVED} beside it, which would tell what was changed, does not compile"

@@ -50,6 +50,15 @@ def test_a_program_that_was_changed_by_hand_says_where_and_runs_as_it_is(moec, t
     assert "weight_decay=0.2" in (FOLDER / "program.py").read_text(encoding="utf-8")
 
 
+def test_what_its_spec_was_warned_of_is_not_told_again(moec, tiny, executed) -> None:
+    tiny.write_text(
+        tiny.read_text(encoding="utf-8").replace("every_steps = 2 }", "every_steps = 200 }"), encoding="utf-8"
+    )
+    assert "MOE8107" in moec("compile", "tiny.moe", "-o", "out").err
+    edit("weight_decay=0.1", "weight_decay=0.2")
+    assert "MOE8107" not in moec("run", str(FOLDER)).err
+
+
 @pytest.mark.parametrize("resolved", [None, "model dense {"])
 def test_without_a_spec_to_compare_with_it_still_runs(moec, tiny, executed, resolved: str | None) -> None:
     moec("compile", "tiny.moe", "-o", "out")
