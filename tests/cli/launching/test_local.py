@@ -21,6 +21,9 @@ from moec.cli.launching import local
 from moec.cli.launching.local import Command, commands, train_together
 
 TIMEOUT_SECONDS = 30.0
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+"""`moec launch` never loads JAX, which warns of forks; a test before may have, in the same process."""
+
 WAITS = "import os, time; open(f'{os.environ[\"HERE\"]}.pid', 'w').write(str(os.getpid())); time.sleep(600)"
 SAVES = """
 import os, signal, sys, time
