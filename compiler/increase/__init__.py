@@ -1,0 +1,1 @@
+"""Why one step takes longer than another, and what would shorten it."""

@@ -12,7 +12,7 @@ from moec.compiler.plan import Plan
 
 HEALTHY_RATIO: Final = 1.2
 """Step time of a mixture over its dense twin's. Source: said of arXiv 2405.15052 by third parties, not checked against
-its body (reference/sharding-3d.md)."""
+its body."""
 
 
 @dataclass(frozen=True, slots=True)
