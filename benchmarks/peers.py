@@ -23,7 +23,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import cache
 from pathlib import Path
+
+import plans
+
+from moec.compiler.plan import Plan
 
 sys.path.append(str(Path(__file__).parent / "peer_workers"))
 from protocol import BALANCE_LOSS, BETAS, CLIP, LEARNING_RATE, STEP, WEIGHT_DECAY, Work
@@ -221,7 +226,9 @@ def measured(peers: list[Peer], dense: Work, work: Work, seconds: float) -> list
 def started(peer: Peer, work: Work, name: str) -> Iterator[Running]:
     """The peer after its first two steps; killed if it is still there at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        program = [str(compiled(work, Path(folder)))] if peer.worker == "moec_worker" else [peer.option]
+        program = (
+            [str(plans.write_program(plan_of(work), Path(folder)))] if peer.worker == "moec_worker" else [peer.option]
+        )
         command = [peer.python, str(WORKERS / f"{peer.worker}.py"), json.dumps(asdict(work)), *program]
         log = Path(folder) / "log"
         with log.open("w", encoding="utf-8") as file:
@@ -241,8 +248,9 @@ def started(peer: Peer, work: Work, name: str) -> Iterator[Running]:
             process.wait()
 
 
-def compiled(work: Work, folder: Path) -> Path:
-    """The program that moec writes for this work."""
+@cache
+def plan_of(work: Work) -> Plan:
+    """moec's plan for this work."""
     capacity = "dropless" if work.capacity_factor is None else work.capacity_factor
     block = EXPERTS if work.n_experts else FFN
     text = SPEC.format(
@@ -255,12 +263,10 @@ def compiled(work: Work, folder: Path) -> Path:
         clip=CLIP,
         **asdict(work),
     )
-    (folder / "peer.moe").write_text(text, encoding="utf-8")
-    command = (sys.executable, "-m", "moec.cli.main", "compile", str(folder / "peer.moe"), "-o", str(folder / "out"))
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
-    return next((folder / "out").rglob("program.py"))
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder) / "peer.moe"
+        spec.write_text(text, encoding="utf-8")
+        return plans.plans_of(spec)["r"]
 
 
 def environment() -> dict[str, str]:
@@ -293,9 +299,7 @@ def rates() -> Rates:
 
 def ideal_flops(work: Work) -> float:
     """FLOPs of a step by moec's plan: what the mathematics needs, forward and backward."""
-    with tempfile.TemporaryDirectory() as folder:
-        plan = json.loads((compiled(work, Path(folder)).parent / "plan.json").read_text(encoding="utf-8"))
-    return plan["flops_per_token"]["train"] * work.sequences * work.length
+    return float(plan_of(work).flops.train_per_token) * work.sequences * work.length
 
 
 def heading(peers: list[Peer], machine: Rates) -> str:

@@ -55,6 +55,10 @@ class StackPlan:
     scan: bool
     reason: str
 
+    def numbers_of(self, *kinds: LayerKind) -> tuple[int, ...]:
+        """The numbers of the layers of these kinds, from 1."""
+        return tuple(layer.number for layer in self.layers if layer.kind in kinds)
+
 
 @dataclass(frozen=True, slots=True)
 class TensorPlan:

@@ -127,6 +127,11 @@ def numbers_in_words(numbers: Sequence[int]) -> str:
     return join_words(listed)
 
 
+def layers_in_words(numbers: Sequence[int]) -> str:
+    """The layers of these numbers, at the start of a sentence: `Layer 2`, `Layers 1 and 3`."""
+    return f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
+
+
 def _is_run(numbers: Sequence[int], step: int) -> bool:
     return all(after - before == step for before, after in pairwise(numbers))
 

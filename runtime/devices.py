@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 
 import jax
 
@@ -32,8 +33,8 @@ def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
             jax.config.update("jax_num_cpu_devices", wanted)
 
 
-def check_devices(shape: MeshShape, planned: str = "") -> None:
-    """`planned` says in words what the run needs of each device.
+def check_devices(shape: MeshShape, planned: Callable[[], str] | None = None) -> None:
+    """`planned` says in words what the run needs of each device; it is asked only where devices are missing.
 
     Errors: RunError (exit 2) with what was found and the ways out where the mesh cannot be made here.
     """
@@ -48,7 +49,7 @@ def check_devices(shape: MeshShape, planned: str = "") -> None:
         have = f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
     raise RunError(
         f"this program's mesh is {shape.devices} x {shape.hardware}; this machine has {have}.\n"
-        + (f"the plan: {planned}\n" if planned else "")
+        + (f"the plan: {planned()}\n" if planned else "")
         + _ways_out(shape, wanted),
         2,
     )

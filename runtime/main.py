@@ -264,10 +264,16 @@ def _out_of_memory(error: Exception, program: Program, options: argparse.Namespa
 def _start(program: Program, options: argparse.Namespace) -> None:
     """Joins the run's other processes and makes sure of the devices."""
     from moec.runtime.devices import check_devices, prepare_devices
-    from moec.runtime.out_of_memory import memory_in_words, planned_beside
     from moec.runtime.processes import join_processes, membership_of, process_count
 
     membership = membership_of(options.coordinator, options.processes, options.process)
     prepare_devices(program.mesh, processes=process_count(membership))
     join_processes(membership)
-    check_devices(program.mesh, memory_in_words(planned_beside(options.out)))
+    check_devices(program.mesh, lambda: _planned_memory(options.out))
+
+
+def _planned_memory(out: Path) -> str:
+    """What the plan says that a device needs."""
+    from moec.runtime.out_of_memory import memory_in_words, planned_beside
+
+    return memory_in_words(planned_beside(out))

@@ -11,7 +11,7 @@ from moec.compiler.emit.weights import weights
 from moec.compiler.places import Places
 from moec.compiler.plan import LayerKind, Plan
 from moec.compiler.typed import NormSpec, Placement
-from moec.compiler.units import numbers_in_words, plural
+from moec.compiler.units import layers_in_words, plural
 
 BLOCK_OF_KIND: Final[Mapping[LayerKind, str]] = {"dense": "DenseBlock", "moe": "MoeBlock", "routed": "RoutedBlock"}
 _PLACEMENT_IN_WORDS: Final = {
@@ -19,11 +19,6 @@ _PLACEMENT_IN_WORDS: Final = {
     "post": "normalised after it is added",
     "hybrid": "normalised before and after",
 }
-
-
-def layer_numbers(plan: Plan, kind: LayerKind) -> tuple[int, ...]:
-    """The numbers of the layers of one kind."""
-    return tuple(layer.number for layer in plan.stack.layers if layer.kind == kind)
 
 
 def block_class(plan: Plan, places: Places, kind: LayerKind) -> Code:
@@ -63,9 +58,9 @@ def _describe(plan: Plan, kind: LayerKind) -> str:
 
 def _where(plan: Plan, kind: LayerKind) -> str:
     """`Layers 1 and 3, and in RoutedBlock`."""
-    numbers = layer_numbers(plan, kind)
-    layers = f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
-    if kind == "moe" or not layer_numbers(plan, "routed"):
+    numbers = plan.stack.numbers_of(kind)
+    layers = layers_in_words(numbers)
+    if kind == "moe" or not plan.stack.numbers_of("routed"):
         return layers
     return f"{layers}, and in RoutedBlock" if numbers else "In RoutedBlock"
 

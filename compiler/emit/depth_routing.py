@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from moec.compiler.emit.holes import Code, code, comment, docstring, literal
 from moec.compiler.emit.weights import BODY_INDENT, weights
-from moec.compiler.formula_text import derivation, mentioned
+from moec.compiler.formula_text import mentioned
+from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
-from moec.compiler.units import numbers_in_words
+from moec.compiler.units import layers_in_words
 
 
 def routed_block_class(plan: Plan, places: Places) -> Code:
@@ -37,26 +38,24 @@ class RoutedBlock(nnx.Module):
             + places.mention("model.depth_routing.capacity"),
             BODY_INDENT,
         ),
-        capacity=literal(taken_tokens(plan)),
+        capacity=literal(tokens_taken_by_layers(plan)),
     )
 
 
-def taken_tokens(plan: Plan) -> int:
-    """Tokens of a sequence that a routed layer takes, as the plan has them."""
-    row = derivation(plan, "taken_tokens")
-    assert row is not None, "a plan with depth routing says how many tokens a layer takes"
-    assert isinstance(row.value, int)
-    return row.value
+def tokens_taken_by_layers(plan: Plan) -> int:
+    """Tokens of a sequence that a routed layer of this plan takes."""
+    model = plan.run.model
+    assert model.depth_routing is not None, "only depth routing makes routed layers"
+    return taken_tokens(model.depth_routing.capacity, model.seq_len)
 
 
 def routed_layers(plan: Plan) -> str:
     """`Layers 2 and 4`."""
-    numbers = tuple(layer.number for layer in plan.stack.layers if layer.kind == "routed")
-    return f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
+    return layers_in_words(plan.stack.numbers_of("routed"))
 
 
 def _describe(plan: Plan) -> str:
-    taken = f"the {taken_tokens(plan):,} best of {plan.run.model.seq_len:,} tokens"
+    taken = f"the {tokens_taken_by_layers(plan):,} best of {plan.run.model.seq_len:,} tokens"
     return (
         f"{routed_layers(plan)}: {taken} of a sequence go through a dense block, which sees no others; what it adds is "
         "weighted with the router's score."

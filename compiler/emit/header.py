@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from moec.compiler.emit.blocks import layer_numbers
-from moec.compiler.emit.depth_routing import routed_layers, taken_tokens
+from moec.compiler.emit.depth_routing import routed_layers, tokens_taken_by_layers
 from moec.compiler.emit.holes import Code, docstring
 from moec.compiler.places import RESOLVED
 from moec.compiler.plan import Plan
@@ -35,12 +34,12 @@ def _layers(plan: Plan) -> str:
     model = plan.run.model
     layers = f"{plural(model.n_layers, 'layer')} of width {model.d_model:,}"
     if model.depth_routing is not None:
-        taken = f"{taken_tokens(plan):,} of the {model.seq_len:,} tokens of a sequence"
+        taken = f"{tokens_taken_by_layers(plan):,} of the {model.seq_len:,} tokens of a sequence"
         routed = routed_layers(plan)
         return f"{layers}; {routed[0].lower()}{routed[1:]} take {taken}."
     if model.experts is None:
         return f"{layers}, all dense."
-    numbers = layer_numbers(plan, "moe")
+    numbers = plan.stack.numbers_of("moe")
     where = "every layer" if len(numbers) == model.n_layers else f"layers {numbers_in_words(numbers)}"
     experts = f"{model.experts.n_experts:,} experts of width {model.experts.d_ff:,} in {where}"
     return f"{layers}; {experts}, {model.experts.top_k} of them per token."

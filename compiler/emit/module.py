@@ -6,7 +6,7 @@ import ast
 
 from moec.compiler.emit.allowed import LIBRARIES, RUNTIME
 from moec.compiler.emit.attention import attention_class
-from moec.compiler.emit.blocks import block_class, has_shared_experts, layer_numbers, period_class
+from moec.compiler.emit.blocks import block_class, has_shared_experts, period_class
 from moec.compiler.emit.check import checked
 from moec.compiler.emit.depth_routing import routed_block_class
 from moec.compiler.emit.experts import experts_class
@@ -34,8 +34,8 @@ def emit_program(plan: Plan, places: Places, identity: str) -> str:
 
 
 def _parts(plan: Plan, places: Places, identity: str) -> tuple[Code | None, ...]:
-    routed, moe = layer_numbers(plan, "routed"), layer_numbers(plan, "moe")
-    dense = layer_numbers(plan, "dense") or routed
+    routed, moe = plan.stack.numbers_of("routed"), plan.stack.numbers_of("moe")
+    dense = plan.stack.numbers_of("dense") or routed
     return (
         mesh(plan, places),
         attention_class(plan, places),

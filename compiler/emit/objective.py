@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from moec.compiler.emit.blocks import layer_numbers
 from moec.compiler.emit.holes import Code, code, comment, docstring, lines, literal
 from moec.compiler.emit.layout import call, given
 from moec.compiler.formula_text import mentioned
@@ -90,9 +89,9 @@ def _describe(plan: Plan, terms: list[Term], places: Places) -> str:
         return f"{sentence}."
     last = "the last" if len(of_routers) == 1 else f"the last {len(of_routers)}"
     verb = "is the mean" if len(of_routers) == 1 else "are means"
-    layers, field = plural(len(layer_numbers(plan, "moe")), "MoE layer"), "model.experts.balance_loss"
+    layers, field = plural(len(plan.stack.numbers_of("moe")), "MoE layer"), "model.experts.balance_loss"
     if plan.run.model.depth_routing is not None:
-        layers, field = plural(len(layer_numbers(plan, "routed")), "routed layer"), "model.depth_routing.aux_loss"
+        layers, field = plural(len(plan.stack.numbers_of("routed")), "routed layer"), "model.depth_routing.aux_loss"
     return f"{sentence}; {last} {verb} over {layers}{places.mention(field)}."
 
 

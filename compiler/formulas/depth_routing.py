@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 
-def taken_tokens(capacity: Fraction, seq_len: int) -> Fraction:
-    """Tokens of a sequence that a routed layer takes; a spec that passed the checks gives a whole number."""
-    return capacity * seq_len
+def taken_tokens(capacity: Fraction, seq_len: int) -> int:
+    """Tokens of a sequence that a routed layer takes; a spec that passed the checks has no fraction of one."""
+    return int(capacity * seq_len)
 
 
 @dataclass(frozen=True, slots=True)

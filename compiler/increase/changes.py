@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Final
 
-from moec.compiler.plan import Plan, RoutingPlan
+from moec.compiler.plan import MeshPlan, Plan, RoutingPlan
 from moec.compiler.planner.candidates import open_choices
 from moec.compiler.typed import MESH_AXES, ExpertsSpec, RematSpec, RunSpec
 
@@ -25,7 +25,12 @@ GROUP_PARTS: Final = (1, 2, 4, 8)
 
 def as_planned(plan: Plan) -> RunSpec:
     """The plan's run with the sizes of its axes written out."""
-    return replace(plan.run, mesh=replace(plan.run.mesh, axes=dict(plan.mesh.axes)))
+    return with_axes(plan.run, plan.mesh)
+
+
+def with_axes(run: RunSpec, mesh: MeshPlan) -> RunSpec:
+    """The run with the axes of a mesh in place of its own."""
+    return replace(run, mesh=replace(run.mesh, axes=dict(mesh.axes)))
 
 
 def changed_runs(first: Plan, other: Plan) -> Iterator[RunSpec]:

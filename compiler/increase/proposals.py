@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from moec.compiler.difference import differences
+from moec.compiler.difference import Change, differences
 from moec.compiler.increase.causes import tokens_ratio
-from moec.compiler.increase.changes import as_planned, changed_runs
+from moec.compiler.increase.changes import as_planned, changed_runs, with_axes
 from moec.compiler.increase.spec_line import spec_line
-from moec.compiler.pipeline import Costs, Layout, close_choices, cost, lay_out, plan_sized
+from moec.compiler.pipeline import Costs, close_choices, cost, lay_out, plan_sized
 from moec.compiler.plan import Plan
 from moec.compiler.planner.price import MEMORY_SHARE, rounded
 from moec.compiler.typed import RunSpec
@@ -78,9 +78,10 @@ def _priced(first: Plan, other: Plan) -> Iterator[Priced]:
         if found is None or (other.memory.hbm and found[1].memory.total > room):
             continue
         run, costs = found
-        paths = {change.path for change in differences(before, run)}
-        if paths:
-            yield Priced(run, effect_of(before, run), costs.step_time.seconds, len(paths))
+        changes = differences(before, run)
+        if changes:
+            n_fields = len({change.path for change in changes})
+            yield Priced(run, effect_of(changes, run), costs.step_time.seconds, n_fields)
 
 
 def price(run: RunSpec) -> tuple[RunSpec, Costs] | None:
@@ -92,16 +93,12 @@ def price(run: RunSpec) -> tuple[RunSpec, Costs] | None:
     costs, of_costs = cost(run, layout)
     if costs is None or has_errors(of_costs):
         return None
-    return _written_out(run, layout), costs
+    return with_axes(run, layout.mesh), costs
 
 
-def _written_out(run: RunSpec, layout: Layout) -> RunSpec:
-    return replace(run, mesh=replace(run.mesh, axes=dict(layout.mesh.axes)))
-
-
-def effect_of(before: RunSpec, after: RunSpec) -> Effect:
-    """What the change does to the mathematics."""
-    changes, experts = differences(before, after), after.model.experts
+def effect_of(changes: Sequence[Change], after: RunSpec) -> Effect:
+    """What the changes that led to `after` do to the mathematics."""
+    experts = after.model.experts
     numeric = {change.path for change in changes if change.category in ("numerics", "checkpoint")}
     if numeric <= {OF_MICRO_BATCH}:
         return "balance" if numeric and experts is not None and experts.balance_loss else "same"
@@ -129,10 +126,11 @@ def _proposal(one: Priced, first: Plan, other: Plan) -> Iterator[Proposal]:
     if plan is None or plan.step_time.seconds >= _longest(other):
         return
     seconds = plan.step_time.seconds * float(tokens_ratio(first, other))
+    after = as_planned(plan)
     both = _first_seconds_with(one.run, before, first)
     yield Proposal(
         line=spec_line(before, one.run),
-        effect=effect_of(before, as_planned(plan)),
+        effect=effect_of(differences(before, after), after),
         seconds=plan.step_time.seconds,
         ratio=seconds / first.step_time.seconds,
         ratio_of_both=None if both is None else seconds / both,

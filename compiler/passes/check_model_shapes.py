@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.passes.places import place
 from moec.compiler.typed import DepthRoutingSpec, ExpertsSpec, RunSpec
 from moec.spec.codes import depth_routing as depth_codes
@@ -61,7 +60,7 @@ def check_routing(run: RunSpec, experts: ExpertsSpec) -> Iterator[Diagnostic]:
 def check_depth_routing(run: RunSpec, routing: DepthRoutingSpec) -> Iterator[Diagnostic]:
     """A routed layer takes whole tokens, and attention among them needs no distances."""
     at, model = place(run, "model.depth_routing.capacity"), run.model
-    if taken_tokens(routing.capacity, model.seq_len).denominator != 1:
+    if (routing.capacity * model.seq_len).denominator != 1:
         yield depth_codes.capacity_not_whole(at, routing.capacity, model.seq_len, place(run, "model.seq_len"))
     if model.attention.window is not None:
         window_at = place(run, "model.attention.window")

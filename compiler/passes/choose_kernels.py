@@ -60,7 +60,7 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
 def attended_lengths(model: ModelSpec) -> tuple[int, ...]:
     """How many tokens of a sequence attention sees: all, and in routed layers those that are taken."""
     routing = model.depth_routing
-    return (model.seq_len, *((int(taken_tokens(routing.capacity, model.seq_len)),) if routing else ()))
+    return (model.seq_len, *((taken_tokens(routing.capacity, model.seq_len),) if routing else ()))
 
 
 def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:

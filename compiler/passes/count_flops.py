@@ -56,7 +56,7 @@ def whole(value: Fraction) -> Number:
 def flop_rows(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, kernels: KernelPlan) -> Iterator[FlopRow]:
     """One row per operation, in the order of the forward pass."""
     model = run.model
-    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    n_moe = len(stack.numbers_of("moe"))
     mix = mix_of(model, stack)
     yield from attention_rows(model, kernels, mix)
     if model.ffn is not None and mix.layers > n_moe:
@@ -94,7 +94,7 @@ def attention_rows(model: ModelSpec, kernels: KernelPlan, mix: Mix) -> Iterator[
 def score_row(model: ModelSpec, kernels: KernelPlan, mix: Mix) -> FlopRow:
     """Scores and weighted values. In a routed layer fewer tokens see fewer keys."""
     attention = model.attention
-    lengths = (model.seq_len, int(taken_tokens(mix.capacity, model.seq_len)))
+    lengths = (model.seq_len, taken_tokens(mix.capacity, model.seq_len))
     visible = [mean_visible_keys(length, attention.window) for length in lengths]
     computed = [mean_computed_keys(length, attention.window, kernels.attention) for length in lengths]
     ideal, executed = (

@@ -47,7 +47,7 @@ def traffic_rows(
 ) -> Iterator[TrafficRow]:
     """One row per part that the model has."""
     passes = Fraction(2 if run.remat.policy == "none" else 3) * batch.micro_batches
-    n_moe = sum(layer.kind == "moe" for layer in stack.layers)
+    n_moe = len(stack.numbers_of("moe"))
     mix = mix_of(run.model, stack)
     sizes = {stem(one): activation_bytes(one, mesh.axes) for one in activations}
     parts = (

@@ -13,7 +13,7 @@ from fractions import Fraction
 from moec.compiler.formulas.flops import GATED
 from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.passes.weight import Owner
-from moec.compiler.plan import LayerKind, StackPlan, TensorPlan
+from moec.compiler.plan import StackPlan, TensorPlan
 from moec.compiler.typed import Activation, ExpertsSpec, FfnSpec, ModelSpec, Placement, RunSpec
 
 
@@ -21,8 +21,8 @@ def declare_tensors(run: RunSpec, stack: StackPlan) -> tuple[TensorPlan, ...]:
     """Every kind of weight, in the order in which the program makes them."""
     model = run.model
     used = share_of_layers(model, stack)
-    tensors = [*model_tensors(model), *attention_tensors(model, layers_of(stack, "dense", "moe", "routed"), used)]
-    dense, moe, routed = layers_of(stack, "dense", "routed"), layers_of(stack, "moe"), layers_of(stack, "routed")
+    tensors = [*model_tensors(model), *attention_tensors(model, stack.numbers_of("dense", "moe", "routed"), used)]
+    dense, moe, routed = stack.numbers_of("dense", "routed"), stack.numbers_of("moe"), stack.numbers_of("routed")
     if dense and model.ffn is not None:
         tensors += [
             *block_tensors(model, "DenseBlock", dense, "ffn", model.ffn.norm, used),
@@ -35,11 +35,6 @@ def declare_tensors(run: RunSpec, stack: StackPlan) -> tuple[TensorPlan, ...]:
         tensors += expert_tensors(model, model.experts, moe)
     assert all(uses_axes_once(tensor) for tensor in tensors)
     return tuple(tensors)
-
-
-def layers_of(stack: StackPlan, *kinds: LayerKind) -> tuple[int, ...]:
-    """The numbers of the layers of these kinds."""
-    return tuple(layer.number for layer in stack.layers if layer.kind in kinds)
 
 
 def share_of_layers(model: ModelSpec, stack: StackPlan) -> Fraction:

@@ -43,7 +43,7 @@ def explain_parameters(plan: Plan) -> Iterator[Derivation]:
 
 def explain_passes(plan: Plan, capacity: Fraction) -> Derivation:
     """What a token uses on average of a model whose routed layers it mostly passes by."""
-    routed = sum(layer.kind == "routed" for layer in plan.stack.layers)
+    routed = len(plan.stack.numbers_of("routed"))
     inside = [tensor for tensor in plan.tensors if tensor.active != 1]
     passed_by = sum(count_weights(tensor) // tensor.copies for tensor in inside) * routed
     inputs: Mapping[str, Number] = {

@@ -96,13 +96,13 @@ def explain_depth_routing(plan: Plan) -> Iterator[Derivation]:
     routing, n_layers = plan.run.model.depth_routing, plan.run.model.n_layers
     if routing is None:
         return
-    routed = sum(layer.kind == "routed" for layer in plan.stack.layers)
+    routed = len(plan.stack.numbers_of("routed"))
     layers: Mapping[str, Number] = {"n_layers": n_layers, "n_whole": n_layers - routed}
     yield Derivation(
         "routed_layers", routed, "layers", "n_layers - n_whole", layers, "every, offset", "model.depth_routing.every"
     )
     share: Mapping[str, Number] = {"capacity": routing.capacity, "seq_len": plan.run.model.seq_len}
-    taken = int(taken_tokens(routing.capacity, plan.run.model.seq_len))
+    taken = taken_tokens(routing.capacity, plan.run.model.seq_len)
     source, at = "Raposo et al., arXiv 2404.02258, section 3", "model.depth_routing.capacity"
     yield Derivation("taken_tokens", taken, "tokens per sequence", "capacity * seq_len", share, source, at)
 

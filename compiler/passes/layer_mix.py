@@ -11,5 +11,5 @@ from moec.compiler.typed import ModelSpec
 
 def mix_of(model: ModelSpec, stack: StackPlan) -> Mix:
     """How many layers take every token, and how many a part of them."""
-    routed = sum(layer.kind == "routed" for layer in stack.layers)
+    routed = len(stack.numbers_of("routed"))
     return Mix(len(stack.layers) - routed, routed, model.depth_routing.capacity if model.depth_routing else Fraction(1))

@@ -86,11 +86,11 @@ def model_collectives(
     Source: Korthikanti et al., arXiv 2205.05198, section 4.2.2 (there over the sequence, here over d_model).
     """
     n, mix, exchanged = axes["model"], mix_of(model, stack), routing is not None and exchanges(routing, axes)
-    n_moe = sum(layer.kind == "moe" for layer in stack.layers) if exchanged else 0
+    n_moe = len(stack.numbers_of("moe")) if exchanged else 0
     streams, taken = 2 * mix.whole - n_moe, int(mix.capacity * sizes["residual"])
     # The router reads the cut stream: each device's part of its product is summed, and the gradient of that is whole.
     logits = all_reduce_send_bytes(sizes.get("router_logits", 0), n)
-    n_routers = sum(layer.kind == "moe" for layer in stack.layers)
+    n_routers = len(stack.numbers_of("moe"))
     yield CollectivePlan("all-reduce", "model", n_routers * passes, logits, "router logits")
     scores = all_reduce_send_bytes(sizes.get("depth_scores", 0), n)
     yield CollectivePlan(
@@ -127,7 +127,7 @@ def expert_collectives(
     """
     if routing is None:
         return
-    n, count = axes["expert"], sum(layer.kind == "moe" for layer in stack.layers) * micro_batches
+    n, count = axes["expert"], len(stack.numbers_of("moe")) * micro_batches
     if exchanges(routing, axes):
         remade = 0 if run.remat.policy == "none" else 2 - len(kept_exchanges(run))
         sent = all_to_all_send_bytes(sizes["expert_buffer"], n)

@@ -46,4 +46,4 @@ def with_taken_tokens(run: RunSpec) -> RunSpec:
     """The run as a routed layer sees it: each sequence as long as what it takes of one."""
     routing = run.model.depth_routing
     assert routing is not None, "only depth routing makes routed layers"
-    return replace(run, model=replace(run.model, seq_len=int(taken_tokens(routing.capacity, run.model.seq_len))))
+    return replace(run, model=replace(run.model, seq_len=taken_tokens(routing.capacity, run.model.seq_len)))

@@ -6,7 +6,7 @@ from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.report.document import Paragraph, Section
 from moec.compiler.report.facts import facts
-from moec.compiler.units import exact, numbers_in_words
+from moec.compiler.units import exact, layers_in_words
 
 
 def depth_routing_section(plan: Plan, places: Places) -> Section | None:
@@ -14,10 +14,9 @@ def depth_routing_section(plan: Plan, places: Places) -> Section | None:
     routing = plan.run.model.depth_routing
     if routing is None:
         return None
-    numbers = tuple(layer.number for layer in plan.stack.layers if layer.kind == "routed")
-    layers = f"{'Layer' if len(numbers) == 1 else 'Layers'} {numbers_in_words(numbers)}"
+    numbers = plan.stack.numbers_of("routed")
     verb = "takes" if len(numbers) == 1 else "take"
-    what = f"{layers} {verb} the tokens of a sequence that their routers score highest"
+    what = f"{layers_in_words(numbers)} {verb} the tokens of a sequence that their routers score highest"
     how = f"{exact(routing.aux_loss)} x the binary cross-entropy of the scores against that choice"
     text = Paragraph(f"{what}; in evaluation and generation each token that scores above 0. The objective has {how}.")
     return Section("Depth routing", (text, *facts(plan, places, "routed_layers", "taken_tokens")))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from moec.cli import program
 from moec.cli.main import main
 
 TINY = """\
@@ -82,3 +83,16 @@ def tiny(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.moe"
     path.write_text(TINY, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, tuple[str, ...]]]:
+    """The programs that would have been executed, with their arguments; each ends well."""
+    calls: list[tuple[Path, tuple[str, ...]]] = []
+
+    def execute(path: Path, arguments: tuple[str, ...]) -> int:
+        calls.append((path, arguments))
+        return 0
+
+    monkeypatch.setattr(program, "execute", execute)
+    return calls

@@ -6,23 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from moec.cli import program
 from moec.cli.program_folder import tell_changes
 
 FOLDER = Path("out/baseline")
-
-
-@pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, tuple[str, ...]]]:
-    """The programs that would have been executed, with their arguments."""
-    calls: list[tuple[Path, tuple[str, ...]]] = []
-
-    def execute(path: Path, arguments: tuple[str, ...]) -> int:
-        calls.append((path, arguments))
-        return 0
-
-    monkeypatch.setattr(program, "execute", execute)
-    return calls
 
 
 def edit(old: str, new: str) -> None:

@@ -10,19 +10,6 @@ from moec.cli import program, study
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, tuple[str, ...]]]:
-    """The programs that would have been executed, with their arguments; each ends well."""
-    calls: list[tuple[Path, tuple[str, ...]]] = []
-
-    def execute(path: Path, arguments: tuple[str, ...]) -> int:
-        calls.append((path, arguments))
-        return 0
-
-    monkeypatch.setattr(program, "execute", execute)
-    return calls
-
-
-@pytest.fixture
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The titles of the runs of each study that would have been written."""
     calls: list[tuple[str, ...]] = []
@@ -30,37 +17,37 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return calls
 
 
-def test_a_study_trains_its_runs_in_order_and_compares_them(moec, tiny, trained, compared) -> None:
+def test_a_study_trains_its_runs_in_order_and_compares_them(moec, tiny, executed, compared) -> None:
     assert moec("run", "tiny.moe").status == 0
-    assert [path for path, _ in trained] == [
+    assert [path for path, _ in executed] == [
         Path("runs/tiny/baseline/program.py"),
         Path("runs/tiny/with_moe/program.py"),
     ]
-    assert {arguments for _, arguments in trained} == {("train", "--resume", "auto")}
+    assert {arguments for _, arguments in executed} == {("train", "--resume", "auto")}
     assert compared == [("baseline", "with_moe")]
 
 
-def test_one_run_is_trained_alone(moec, tiny, trained, compared) -> None:
+def test_one_run_is_trained_alone(moec, tiny, executed, compared) -> None:
     assert moec("run", "tiny.moe", "--run", "with_moe", "--steps", "3", "--resume", "never").status == 0
-    assert trained == [(Path("runs/tiny/with_moe/program.py"), ("train", "--resume", "never", "--steps", "3"))]
+    assert executed == [(Path("runs/tiny/with_moe/program.py"), ("train", "--resume", "never", "--steps", "3"))]
     assert compared == []
 
 
-def test_without_a_study_all_runs_are_trained_and_it_is_said(moec, tiny, trained, compared) -> None:
+def test_without_a_study_all_runs_are_trained_and_it_is_said(moec, tiny, executed, compared) -> None:
     tiny.write_text(tiny.read_text(encoding="utf-8").partition("study")[0], encoding="utf-8")
     called = moec("run", "tiny.moe")
     assert "no study in this spec, so all its runs: baseline, then with_moe" in called.out
-    assert len(trained) == 2
+    assert len(executed) == 2
     assert compared == []
 
 
-def test_another_folder_can_be_named(moec, tiny, trained, compared) -> None:
+def test_another_folder_can_be_named(moec, tiny, executed, compared) -> None:
     moec("run", "tiny.moe", "-o", "elsewhere")
-    assert trained[0][0] == Path("elsewhere/baseline/program.py")
+    assert executed[0][0] == Path("elsewhere/baseline/program.py")
     assert Path("elsewhere/baseline/resolved.moe").exists()
 
 
-def test_a_field_set_on_the_command_line_reaches_the_program(moec, tiny, trained, compared) -> None:
+def test_a_field_set_on_the_command_line_reaches_the_program(moec, tiny, executed, compared) -> None:
     moec("run", "tiny.moe", "--set", "run.batch.tokens=512", "--set", "small.steps=9")
     for run in ("baseline", "with_moe"):
         resolved = Path("runs/tiny") / run / "resolved.moe"
@@ -69,7 +56,7 @@ def test_a_field_set_on_the_command_line_reaches_the_program(moec, tiny, trained
         assert "steps = 9" in " ".join(text.split())
 
 
-def test_seeds_repeat_every_run(moec, tiny, trained, compared) -> None:
+def test_seeds_repeat_every_run(moec, tiny, executed, compared) -> None:
     tiny.write_text(tiny.read_text(encoding="utf-8").replace("match = tokens", "match = tokens, seeds = [3, 4]"))
     assert moec("run", "tiny.moe").status == 0
     assert compared == [("baseline, seed 3", "baseline, seed 4", "with_moe, seed 3", "with_moe, seed 4")]
@@ -82,35 +69,35 @@ def test_a_run_that_fails_ends_the_study_with_its_status(moec, tiny, compared, m
     assert compared == []
 
 
-def test_a_run_without_data_is_refused_before_anything_is_trained(moec, tiny, trained, compared) -> None:
+def test_a_run_without_data_is_refused_before_anything_is_trained(moec, tiny, executed, compared) -> None:
     text = tiny.read_text(encoding="utf-8").replace(", data = code", "").replace("data code {", "data unused_code {")
     tiny.write_text("\n".join(line for line in text.splitlines() if "unused_code" not in line), encoding="utf-8")
     called = moec("run", "tiny.moe")
     assert called.status == 1
     assert "has no data" in called.err
-    assert trained == []
+    assert executed == []
 
 
-def test_a_spec_with_mistakes_trains_nothing(moec, tiny, trained, compared) -> None:
+def test_a_spec_with_mistakes_trains_nothing(moec, tiny, executed, compared) -> None:
     tiny.write_text(tiny.read_text(encoding="utf-8").replace("n_heads = 2", "n_heads = 3"), encoding="utf-8")
     assert moec("run", "tiny.moe").status == 1
-    assert trained == []
+    assert executed == []
     assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize("steps", ["0", "-1", "many", "1.5"])
-def test_steps_are_a_whole_number_above_nothing(moec, tiny, trained, steps: str) -> None:
+def test_steps_are_a_whole_number_above_nothing(moec, tiny, executed, steps: str) -> None:
     assert moec("run", "tiny.moe", f"--steps={steps}").status == 2
 
 
-def test_the_same_spec_compiles_to_the_same_files(moec, tiny, trained, compared) -> None:
+def test_the_same_spec_compiles_to_the_same_files(moec, tiny, executed, compared) -> None:
     moec("run", "tiny.moe", "--run", "baseline")
     called = moec("run", "tiny.moe", "--run", "baseline")
     assert called.out.count("same ") == 4
     assert "wrote" not in called.out
 
 
-def test_a_program_that_someone_changed_is_kept(moec, tiny, trained, compared) -> None:
+def test_a_program_that_someone_changed_is_kept(moec, tiny, executed, compared) -> None:
     moec("run", "tiny.moe", "--run", "baseline")
     path = Path("runs/tiny/baseline/program.py")
     path.write_text("mine", encoding="utf-8")
@@ -120,7 +107,7 @@ def test_a_program_that_someone_changed_is_kept(moec, tiny, trained, compared) -
     assert path.read_text(encoding="utf-8") != "mine"
 
 
-def test_a_warning_is_told_once(moec, tiny, trained, compared) -> None:
+def test_a_warning_is_told_once(moec, tiny, executed, compared) -> None:
     text = tiny.read_text(encoding="utf-8").replace("seq_len    = 64", "seq_len    = 1k")
     tiny.write_text(
         text.replace("tokens = 256", "tokens = 2000").replace("match = tokens", "match = tokens, seeds = [1, 2]")

@@ -84,7 +84,7 @@ def test_a_platform_that_jax_cannot_use_has_three_ways_out_and_the_plan_s_number
     monkeypatch.setattr(jax, "devices", none_there)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     with pytest.raises(RunError) as caught:
-        check_devices(shape("tpu_v5p", 4), "each device needs 5.00 GB")
+        check_devices(shape("tpu_v5p", 4), lambda: "each device needs 5.00 GB")
     message = str(caught.value)
     assert "no device that JAX can use (Unable to initialize backend 'cuda': no driver)" in message
     assert "the plan: each device needs 5.00 GB" in message
