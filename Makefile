@@ -40,7 +40,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/moec run examples/quickstart.moe $(if $(RUNS),-o $(RUNS)) $(if $(STEPS),--steps $(STEPS))
 
 test: lint typecheck
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow $(SLOW)

@@ -22,7 +22,7 @@ from moec.lsp.walking import defined_name, references_in
 from moec.spec.braces import braces_match
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.lexer import Lexed, lex
-from moec.spec.limits import MAX_SYNTAX_DIAGNOSTICS
+from moec.spec.limits import MAX_DIAGNOSTICS
 from moec.spec.loader import parse_source
 from moec.spec.source import Source, Span
 from moec.spec.syntax import File, Statement
@@ -100,7 +100,7 @@ class Pieced:
         told = self.diagnostics
         if not told or len(self.pieces) == 1:
             return True
-        return len(told) <= MAX_SYNTAX_DIAGNOSTICS and all(piece.stands_alone for piece in self.pieces)
+        return len(told) <= MAX_DIAGNOSTICS and all(piece.stands_alone for piece in self.pieces)
 
     def address(self, offset: int) -> int:
         """The address of the place `offset` of the file; between two pieces, the end of the former."""

@@ -14,7 +14,7 @@ from moec.spec.braces import braces_match, head_without_brace, is_head
 from moec.spec.codes import syntax as codes
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.lexer import Lexed, Token
-from moec.spec.limits import MAX_LIST_ITEMS, MAX_NESTING, MAX_OPERATORS, MAX_SYNTAX_DIAGNOSTICS
+from moec.spec.limits import MAX_DIAGNOSTICS, MAX_LIST_ITEMS, MAX_NESTING, MAX_OPERATORS
 from moec.spec.source import Source, Span
 
 END: Final = "$END"
@@ -105,7 +105,7 @@ class _Layouter:
                 if token.type == "NAME" and self._in_brackets():
                     self._close_before_field(index, token)
                 self._take(token)
-            if self.stopped or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+            if self.stopped or len(self.diagnostics) > MAX_DIAGNOSTICS:
                 break
         self._finish()
 
@@ -378,7 +378,7 @@ class _Layouter:
 
     def _finish(self) -> None:
         end = Token(END, "", self.length, self.length)
-        if self.stopped or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+        if self.stopped or len(self.diagnostics) > MAX_DIAGNOSTICS:
             self.pending, self.docs = [], []
             while self.stack:
                 self._insert_closer()

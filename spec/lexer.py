@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from moec.spec import near
 from moec.spec.codes import syntax as codes
 from moec.spec.diagnostics import Diagnostic
-from moec.spec.limits import MAX_IDENTIFIER, MAX_NUMBER, MAX_STRING, MAX_SYNTAX_DIAGNOSTICS, MAX_TOKENS
+from moec.spec.limits import MAX_DIAGNOSTICS, MAX_IDENTIFIER, MAX_NUMBER, MAX_STRING, MAX_TOKENS
 from moec.spec.quantities import SUFFIX_VALUES
 from moec.spec.source import Source, Span
 
@@ -154,7 +154,7 @@ class _Lexer:
                 position = self._rarer(str(kind), match)
             if len(tokens) > MAX_TOKENS:
                 self._tell(codes.too_many_tokens(self._span(position - 1, position)))
-            if len(tokens) > MAX_TOKENS or len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+            if len(tokens) > MAX_TOKENS or len(self.diagnostics) > MAX_DIAGNOSTICS:
                 tokens.append(Token("BROKEN", "", position, position))
                 return
 
@@ -164,7 +164,7 @@ class _Lexer:
         for match in FORBIDDEN.finditer(self.text, 1 if self.text.startswith("\ufeff") else 0):
             if match.start() != last + 1:
                 self._tell(codes.forbidden_character(self._span(match.start(), match.end()), match[0]))
-            if len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+            if len(self.diagnostics) > MAX_DIAGNOSTICS:
                 return
             last = match.start()
 

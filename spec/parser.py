@@ -7,12 +7,12 @@ Non-goals: what names and values mean (`reader.py`), other files (`loader.py`).
 from __future__ import annotations
 
 from moec.spec.builder import Builder
-from moec.spec.codes import syntax as codes
-from moec.spec.diagnostics import Diagnostic, in_order
+from moec.spec.diagnostics import Diagnostic
+from moec.spec.first_mistakes import first_mistakes
 from moec.spec.grammar import load_table
 from moec.spec.layout import Layout, lay_out
 from moec.spec.lexer import Lexed, Token, lex
-from moec.spec.limits import MAX_SYNTAX_DIAGNOSTICS
+from moec.spec.limits import MAX_DIAGNOSTICS
 from moec.spec.machine import Machine
 from moec.spec.mistakes import Mend, Place, mend
 from moec.spec.recovery import give_up_statement
@@ -35,11 +35,7 @@ def parse(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
 def _told(source: Source, lexed: Lexed, layout: Layout, parser: _Parser) -> tuple[Diagnostic, ...]:
     """All diagnostics in order, without those about text that was skipped on account of another, up to the limit."""
     lexical = (d for d in lexed.diagnostics if not parser.has_skipped(d.span))
-    told = in_order((*lexical, *layout.diagnostics, *parser.diagnostics, *parser.builder.diagnostics))
-    if len(told) <= MAX_SYNTAX_DIAGNOSTICS:
-        return told
-    last = told[MAX_SYNTAX_DIAGNOSTICS - 1].span
-    return (*told[:MAX_SYNTAX_DIAGNOSTICS], codes.too_many_mistakes(last))
+    return first_mistakes((*lexical, *layout.diagnostics, *parser.diagnostics, *parser.builder.diagnostics))
 
 
 class _Parser:
@@ -56,7 +52,7 @@ class _Parser:
         while index < len(self.tokens):
             if self.machine.feed(self.tokens[index]):
                 index += 1
-            elif len(self.diagnostics) > MAX_SYNTAX_DIAGNOSTICS:
+            elif len(self.diagnostics) > MAX_DIAGNOSTICS:
                 index = self._give_up_file(index)
             else:
                 index = self._mend(index)

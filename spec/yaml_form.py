@@ -16,9 +16,10 @@ from typing import Final
 from moec.spec.codes import names as name_codes
 from moec.spec.codes import syntax as syntax_codes
 from moec.spec.codes import yaml_form as codes
-from moec.spec.diagnostics import Diagnostic, in_order
+from moec.spec.diagnostics import Diagnostic
 from moec.spec.fields.table import KINDS, field_info
 from moec.spec.fields.types import HardwareType, ListType, TextType
+from moec.spec.first_mistakes import first_mistakes
 from moec.spec.limits import MAX_FILE_BYTES, MAX_IDENTIFIER, MAX_LIST_ITEMS, MAX_STRING
 from moec.spec.scalar_expression import parse_expression, simple_expression
 from moec.spec.source import Source, Span
@@ -46,7 +47,7 @@ _NAME: Final = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_IDENTIFIER - 1}}}", r
 def parse_yaml(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
     """The tree of `source`, as good as its text allows, and all that is wrong with the text.
 
-    Errors: MOE1101 to MOE1108, MOE2001 of a kind without a block, and MOE1xxx of the expressions in it.
+    Errors: MOE1101 to MOE1108, MOE2001 of a kind without a block, MOE1xxx of the expressions in it, and MOE1039.
     """
     root, told = compose(source)
     reader = _FormReader(source)
@@ -56,7 +57,7 @@ def parse_yaml(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
         statements = reader.file(root)
     elif root is not None and not (isinstance(root, Scalar) and root.plain and not root.value):
         reader.diagnostics.append(codes.wrong_shape(root.span, "a spec", "a mapping that begins with `edition`"))
-    return File(statements, span), in_order((*told, *reader.diagnostics))
+    return File(statements, span), first_mistakes((*told, *reader.diagnostics))
 
 
 def takes_text(path: str) -> bool:

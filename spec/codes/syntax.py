@@ -379,7 +379,7 @@ def missing_brace(span: Span, head: str) -> Diagnostic:
 
 
 def too_many_mistakes(span: Span) -> Diagnostic:
-    message = f"more than {limits.MAX_SYNTAX_DIAGNOSTICS} mistakes; the rest is not told"
+    message = f"more than {limits.MAX_DIAGNOSTICS} mistakes; the rest is not told"
     return Diagnostic("MOE1039", "error", message, span)
 
 

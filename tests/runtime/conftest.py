@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -190,13 +191,26 @@ def make_batch(sequences: int, length: int, *, seed: int = 0, segments: int = 2,
     return Batch(*(jnp.asarray(array) for array in arrays))
 
 
-@pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Most of the time of a small test is XLA's making code fast that runs once; a module may do without."""
+@contextmanager
+def compiling_quickly() -> Iterator[None]:
+    """Most of the time of a small test is XLA's making code fast that runs once."""
     kept = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", kept)
+
+
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Lets a module do without optimization by XLA."""
+    with compiling_quickly():
+        yield
+
+
+@pytest.fixture(scope="session")
+def quickly() -> Callable[[], AbstractContextManager[None]]:
+    """The same for what is made once and outlives a module."""
+    return compiling_quickly
 
 
 @pytest.fixture

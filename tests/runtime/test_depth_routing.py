@@ -236,7 +236,7 @@ def test_a_mesh_changes_nothing_and_moves_no_tokens(batch_of, axes) -> None:
     assert {extent_of(line, sizes).name for line in moved} <= {"", "model"}
 
 
-@pytest.mark.parametrize("scan", ["false", "true"])
+@pytest.mark.parametrize("scan", [pytest.param("false", marks=pytest.mark.slow), "true"])
 def test_a_program_has_the_same_gradients_on_eight_devices(load, batch_of, scan) -> None:
     program, batch = load("0.25", 4, scan=scan).PROGRAM, batch_of(8, 16)
     graph, params, other = nnx.split(program.model(Initializer(0)), nnx.Param, ...)

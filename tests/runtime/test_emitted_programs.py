@@ -206,11 +206,15 @@ def check_step(options, compile_text, path):
 
 def check_biases_move(program, objective):
     """The router's bias of the busiest expert falls, the sum of loads being fixed."""
-    model = program.model(Initializer(0))
-    before = [np.array(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
-    program.after_step(model, objective.routers)
-    after = jax.tree.leaves(nnx.state(model))
-    moved = [new - old for old, new in zip(before, after, strict=True) if np.any(new != old)]
+
+    @partial(jax.jit, compiler_options=IN_HASTE)
+    def before_and_after():
+        model = program.model(Initializer(0))
+        before = jax.tree.leaves(nnx.state(model))
+        program.after_step(model, objective.routers)
+        return before, jax.tree.leaves(nnx.state(model))
+
+    moved = [new - old for old, new in zip(*before_and_after(), strict=True) if np.any(new != old)]
     assert len(moved) == 1
     assert moved[0].ravel()[np.argmax(objective.routers.load)] < 0
 

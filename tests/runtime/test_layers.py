@@ -18,6 +18,7 @@ from moec.runtime.layers import remat_policy
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SEQUENCES, LENGTH = 2, 16
+KEPT_NAMES = ("attention_out", "ffn_hidden", "expert_out")
 
 
 def made(model: Callable[[Initializer], nnx.Module]) -> nnx.Module:
@@ -42,10 +43,16 @@ def plain():
 
 
 @pytest.mark.parametrize(
-    ("remat", "save"),
-    [("full", ()), ("save_dots", ()), ("names", ("attention_out", "ffn_hidden", "expert_out"))],
+    ("scan", "remat", "save"),
+    [
+        (True, "full", ()),
+        (False, "save_dots", ()),
+        (True, "names", KEPT_NAMES),
+        pytest.param(False, "full", (), marks=pytest.mark.slow),
+        pytest.param(True, "save_dots", (), marks=pytest.mark.slow),
+        pytest.param(False, "names", KEPT_NAMES, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("scan", [False, True])
 def test_rematerialisation_changes_no_number(tiny_model, batch_of, plain, remat, save, scan) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
     if scan not in plain:
@@ -68,7 +75,7 @@ def test_a_loop_over_periods_is_the_unrolled_model(tiny_model, batch_of) -> None
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), unrolled, scanned)
 
 
-@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("scan", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_decoding_token_by_token_gives_the_hidden_states_of_the_whole(tiny_model, batch_of, scan) -> None:
     batch = dataclasses.replace(batch_of(SEQUENCES, 6, segments=1, padding=0), dropless=True)
     graph, state = nnx.split(made(tiny_model(scan=scan)))
@@ -98,8 +105,10 @@ def test_full_rematerialisation_keeps_less_than_none(tiny_model, batch_of) -> No
     batch = batch_of(SEQUENCES, LENGTH)
 
     def kept_bytes(remat: str) -> int:
-        graph, params, other = nnx.split(made(tiny_model(layers=("dense",), remat=remat)), nnx.Param, ...)
-        _, pull_back = jax.vjp(lambda params: nnx.merge(graph, params, other).objective(batch).loss, params)
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(pull_back) if hasattr(leaf, "nbytes"))
+        def pull_back():
+            graph, params, other = nnx.split(tiny_model(layers=("dense",), remat=remat)(Initializer(0)), nnx.Param, ...)
+            return jax.vjp(lambda params: nnx.merge(graph, params, other).objective(batch).loss, params)[1]
+
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(pull_back)))
 
     assert kept_bytes("full") < 0.7 * kept_bytes("none")

@@ -66,11 +66,28 @@ WORST = {
     "curly quotes": ("\u2018" * SIZE, "MOE1001"),
 }
 
+WORST_YAML = {
+    "aliases of aliases": ("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b]\n", "MOE1102"),
+    "open brackets": ("[" * 100_000, "MOE1030"),
+    "open braces": ("{a: " * 100_000, "MOE1030"),
+    "many expressions": ("model: {a: {x: [" + "a+b, " * 60_000 + "]}}", "MOE1108"),
+    "dashes": ("- " * 30_000, "MOE1030"),
+    "digits": ("model: {a: {d_model: " + "9" * 500_000 + "}}", "MOE1033"),
+    "the same key": ("x: 1\n" * 60_000, "MOE1039"),
+    "quotes": ('"' * 500_000, "MOE1101"),
+}
 
-@pytest.mark.parametrize("name", WORST)
-def test_the_worst_texts_stay_within_time_and_memory(name: str, tmp_path: Path) -> None:
-    text, code = WORST[name]
-    path = tmp_path / "main.moe"
+
+@pytest.mark.parametrize(
+    ("file_name", "text", "code"),
+    [
+        pytest.param(file_name, *case, id=f"{name}{file_name.removeprefix('main')}")
+        for file_name, cases in {"main.moe": WORST, "main.moe.yaml": WORST_YAML}.items()
+        for name, case in cases.items()
+    ],
+)
+def test_the_worst_texts_stay_within_time_and_memory(file_name: str, text: str, code: str, tmp_path: Path) -> None:
+    path = tmp_path / file_name
     path.write_bytes(text.encode()[:SIZE].decode(errors="ignore").encode())
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", CHECK, str(path)], capture_output=True, text=True, check=False)

@@ -7,6 +7,7 @@ import random
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_in_haste(quick_compilation: None) -> None:
+    """All tests of this folder do with quick compilation."""
 
 
 def write_text(folder: Path) -> None:
@@ -78,11 +84,12 @@ def on_mesh(tiny: Program) -> Callable[..., Program]:
 
 
 @pytest.fixture(scope="session")
-def train_in() -> Trainer:
+def train_in(quickly: Callable[[], AbstractContextManager[None]]) -> Trainer:
     """Trains a program in a folder and gives the exit code."""
 
     def run(program: Program, folder: Path, steps: int, resume: Any = "auto") -> int:
-        return train(program, TrainOptions(directory=folder, steps=steps, resume=resume))
+        with quickly():
+            return train(program, TrainOptions(directory=folder, steps=steps, resume=resume))
 
     return run
 

@@ -34,11 +34,13 @@ def written_program(folder: Path, text_folder: Path, axes: str = ONE, **changes:
 def start(program: Path, *arguments: str) -> subprocess.Popen[str]:
     """`python program.py train …` in the program's folder, without the devices that this process asked for.
 
-    What XLA compiles is kept beside the folder, for the next start.
+    What XLA compiles is kept beside the folder, for the next start; as in the tests of this folder that start no
+    process, it is compiled in haste, unless the environment says otherwise.
     """
     environment = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_PLATFORMS")}
     environment["JAX_COMPILATION_CACHE_DIR"] = str(program.parent.parent / "xla")
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    environment.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     return subprocess.Popen(
         [sys.executable, str(program), "train", *arguments],
         cwd=program.parent,

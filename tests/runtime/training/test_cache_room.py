@@ -13,7 +13,7 @@ from moec.runtime.cache_room import CacheRoom
 from moec.runtime.initializer import Initializer
 
 
-@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("scan", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_prompt_fills_real_caches_and_sees_what_it_sees_without(
     scan: bool, tiny_model: Callable[..., Any], batch_of: Callable[..., Any]
 ) -> None:

@@ -147,7 +147,7 @@ def test_one_changed_number_is_found_although_every_file_is_well_formed(
     assert "params.w_head differ from what was saved" in told[0]
 
 
-@pytest.mark.parametrize("damage", ["cut in half", "emptied", "deleted"])
+@pytest.mark.parametrize("damage", ["cut in half", pytest.param("emptied", marks=pytest.mark.slow), "deleted"])
 def test_a_file_that_is_cut_emptied_or_deleted_is_never_restored(
     damage: str, saved: tuple[Path, dict[int, Bits]], copy: RunDirectory, layout: Layout
 ) -> None:

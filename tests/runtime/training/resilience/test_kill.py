@@ -60,10 +60,11 @@ def checked_life(tmp_path: Path, text_folder: Path, kills: int, seed: int) -> No
     assert recorded(folder) == expected
 
 
-def test_four_kills_change_not_one_bit(tmp_path: Path, text_folder: Path) -> None:
-    checked_life(tmp_path, text_folder, kills=4, seed=1)
+def test_three_kills_change_not_one_bit(tmp_path: Path, text_folder: Path) -> None:
+    checked_life(tmp_path, text_folder, kills=3, seed=1)
 
 
 @pytest.mark.slow
-def test_twenty_kills_change_not_one_bit(tmp_path: Path, text_folder: Path) -> None:
+def test_twenty_kills_change_not_one_bit(tmp_path: Path, text_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")  # compiled as users' programs are
     checked_life(tmp_path, text_folder, kills=20, seed=2)
