@@ -99,7 +99,7 @@ class ExpertsSpec:
     z_loss: float
     bias_update_rate: float
     dispatch: Literal["auto", "sorted", "onehot", "all_gather"]
-    grouped_matmul: Literal["auto", "reference", "batched", "tiles"]
+    grouped_matmul: Literal["auto", "reference", "batched", "tiles", "megablox"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import jax
 from flax import nnx
@@ -31,6 +31,7 @@ from moec.runtime.feed_forward import Activation
 from moec.runtime.grouped_matmul import GroupedMatmul
 from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded
 from moec.runtime.routing import Routing, report_routing, route
+from moec.runtime.sorted_rows import by_megablox
 from moec.runtime.tiles import on_rows
 from moec.runtime.weights import Weight, spec_of
 
@@ -38,6 +39,8 @@ __all__ = ["apply_experts", "report_routing", "route"]
 
 Dispatch = Literal["sorted", "onehot", "all_gather"]
 
+BY_ROWS: Final = {"tiles": on_rows, "megablox": by_megablox}
+"""The kernels that take as many rows per expert as it got, and no empty slots."""
 
 SHARDINGS = ExpertWeights(
     w_gate=PartitionSpec("expert", "fsdp", "model"),
@@ -82,13 +85,15 @@ def apply_experts(
     `group_size` consecutive tokens are a group, in which an expert has `capacity` slots; None drops nothing, and
     neither does a batch that says `dropless`. `dispatch` says how tokens reach experts on other devices: `sorted` by
     two all-to-alls of slots, `onehot` the same with slots filled by matmuls with zeros and ones, `all_gather` by
-    showing all tokens of the expert axis to each of its devices. `tiles` computes no empty slots (where none are
-    exchanged); without a capacity `batched` and `reference` compute as many rows per expert as there are tokens.
+    showing all tokens of the expert axis to each of its devices. `tiles` and, on a TPU, `megablox` compute no empty
+    slots (where none are exchanged); without a capacity `batched` and `reference` compute as many rows per expert as
+    there are tokens.
     Errors: ValueError where a group would span devices.
     """
     method = Method(activation, group_size, capacity, dispatch, grouped_matmul)
     if routing.dropless:
-        method = dataclasses.replace(method, capacity=None, dispatch="all_gather", grouped_matmul="tiles")
+        kernel = grouped_matmul if grouped_matmul in BY_ROWS else "tiles"
+        method = dataclasses.replace(method, capacity=None, dispatch="all_gather", grouped_matmul=kernel)
     weights = ExpertWeights(w_gate, w_up, w_down, b_gate, b_up, b_down)
     if not is_sharded():
         arrays = jax.tree.map(lambda weight: weight[...].astype(x_BSD.dtype), weights, is_leaf=_is_weight)
@@ -161,9 +166,9 @@ def _in_place(
     if shards > 1:
         own_TK = experts_TK - n_here * jax.lax.axis_index("expert")
         experts_TK = jnp.where((own_TK >= 0) & (own_TK < n_here), own_TK, n_here)
-    if method.grouped_matmul == "tiles":
+    if method.grouped_matmul in BY_ROWS:
         slots, counts_E = _sorted_rows(experts_TK, n_here, method)
-        y_RD = on_rows(_to(method)(x_TD, slots), counts_E, weights, method.activation)
+        y_RD = BY_ROWS[method.grouped_matmul](_to(method)(x_TD, slots), counts_E, weights, method.activation)
     else:
         slots = _slots(experts_TK, n_here, method)
         x_eRD = _to(method)(x_TD, slots).reshape(n_here, -1, x_TD.shape[1])

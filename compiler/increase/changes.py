@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Final
 
+from moec.compiler.passes.set_capacity import BY_ROWS
 from moec.compiler.plan import MeshPlan, Plan, RoutingPlan
 from moec.compiler.planner.candidates import open_choices
 from moec.compiler.typed import MESH_AXES, ExpertsSpec, RematSpec, RunSpec
@@ -66,7 +67,7 @@ def _kernels(experts: ExpertsSpec, routing: RoutingPlan) -> Iterator[ExpertsSpec
     for dispatch in ("sorted", "all_gather", "onehot"):
         if dispatch != routing.dispatch:
             yield replace(experts, dispatch=dispatch)
-    for kernel in ("batched", "tiles"):
+    for kernel in ("batched", *BY_ROWS):
         if kernel != routing.grouped_matmul:
             yield replace(experts, grouped_matmul=kernel)
 

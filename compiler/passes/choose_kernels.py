@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from moec.compiler.formulas.depth_routing import taken_tokens
@@ -13,7 +14,7 @@ from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
-PLATFORM_OF_KERNEL: Final = {"cudnn": "gpu", "splash": "tpu"}
+PLATFORM_OF_KERNEL: Final = {"cudnn": "gpu", "splash": "tpu", "megablox": "tpu"}
 SPLASH_LANES: Final = 128
 """Source: jax.experimental.pallas.ops.tpu.splash_attention, whose blocks are multiples of a TPU's lanes."""
 
@@ -41,10 +42,9 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
     if attention.kernel == "auto":
         return ("cudnn" if platform == "gpu" and not cannot else "blockwise"), ()
     at = place(run, "model.attention.kernel")
-    needed = PLATFORM_OF_KERNEL.get(attention.kernel, platform)
-    if needed != platform:
-        hardware, chip = run.mesh.hardware.name, place(run, "mesh.hardware")
-        return attention.kernel, (codes.kernel_not_on_platform(at, attention.kernel, needed, hardware, platform, chip),)
+    told = tuple(not_on_platform(run, "model.attention.kernel", attention.kernel))
+    if told:
+        return attention.kernel, told
     if attention.kernel == "cudnn" and cannot:
         return attention.kernel, (codes.cudnn_cannot(at, cannot),)
     seq_len, seq = run.model.seq_len, mesh.axes["seq"]
@@ -55,6 +55,16 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
         capacity_at = place(run, "model.depth_routing.capacity")
         return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, SPLASH_LANES, at),)
     return attention.kernel, ()
+
+
+def not_on_platform(run: RunSpec, field: str, kernel: str) -> Iterator[Diagnostic]:
+    """Error where the kernel that a field names is made for other hardware."""
+    hardware = run.mesh.hardware
+    needed = PLATFORM_OF_KERNEL.get(kernel, hardware.platform)
+    if needed != hardware.platform:
+        last, chip = field.rpartition(".")[2], place(run, "mesh.hardware")
+        at = place(run, field)
+        yield codes.kernel_not_on_platform(at, last, kernel, needed, hardware.name, hardware.platform, chip)
 
 
 def attended_lengths(model: ModelSpec) -> tuple[int, ...]:

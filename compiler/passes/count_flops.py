@@ -21,6 +21,7 @@ from moec.compiler.formulas.flops import (
     onehot_dispatch_flops,
 )
 from moec.compiler.passes.layer_mix import mix_of
+from moec.compiler.passes.set_capacity import BY_ROWS
 from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, Number, ParameterCounts, RoutingPlan, StackPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
 
@@ -129,10 +130,10 @@ def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers
 
 
 def computed_slots(experts: ExpertsSpec, routing: RoutingPlan) -> Fraction:
-    """Experts' rows per token that are really multiplied: `tiles` leaves empty slots out (the padding of its last
-    tiles is not counted), without a capacity the others compute every expert for every token.
+    """Experts' rows per token that are really multiplied: `tiles` and `megablox` leave empty slots out (the padding of
+    their last blocks is not counted), without a capacity the others compute every expert for every token.
     """
-    if routing.grouped_matmul == "tiles":
+    if routing.grouped_matmul in BY_ROWS:
         return Fraction(experts.top_k)
     return Fraction(experts.n_experts) if routing.slots_per_token is None else routing.slots_per_token
 

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Final
 
 from moec.compiler.formulas.capacity import capacity_per_choice, expected_slots, slots_per_token
+from moec.compiler.passes.choose_kernels import not_on_platform
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BatchPlan, MeshPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, RunSpec
 from moec.spec.codes import experts as codes
 from moec.spec.diagnostics import Diagnostic
 
+BY_ROWS: Final = ("tiles", "megablox")
+"""The kernels that take as many rows per expert as it got, and no empty slots."""
+
 
 def set_capacity(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[RoutingPlan | None, tuple[Diagnostic, ...]]:
-    """The routing of one MoE layer and micro-batch; None without experts or with errors. Errors: MOE5102 to MOE5107."""
+    """The routing of one MoE layer and micro-batch; None without experts or with errors. Errors: MOE5102 to MOE5107,
+    MOE5110, MOE7102."""
     experts = run.model.experts
     if experts is None:
         return None, ()
@@ -74,13 +80,15 @@ def check_groups(run: RunSpec, experts: ExpertsSpec, mesh: MeshPlan, batch: Batc
 
 
 def check_kernels(run: RunSpec, experts: ExpertsSpec, expert_axis: int) -> Iterator[Diagnostic]:
-    """Errors where a named kernel needs a fixed number of slots, and there is none or there is nothing else."""
+    """Errors where a named kernel is not for this hardware, or needs a fixed number of slots and there is none or there
+    is nothing else."""
+    yield from not_on_platform(run, "model.experts.grouped_matmul", experts.grouped_matmul)
     exchanged = expert_axis > 1 and experts.dispatch != "all_gather"
     expert_at, capacity_at = place(run, "mesh.axes.expert"), place(run, "model.experts.capacity_factor")
     if experts.capacity_factor is not None:
-        if exchanged and experts.grouped_matmul == "tiles":
+        if exchanged and experts.grouped_matmul in BY_ROWS:
             at = place(run, "model.experts.grouped_matmul")
-            yield codes.tiles_after_exchange(at, expert_axis, expert_at)
+            yield codes.rows_after_exchange(at, experts.grouped_matmul, expert_axis, expert_at)
         return
     if expert_axis > 1 and experts.dispatch == "sorted":
         yield codes.dropless_exchange(place(run, "model.experts.dispatch"), expert_axis, expert_at, capacity_at)
@@ -111,6 +119,8 @@ def choose_grouped_matmul(run: RunSpec, experts: ExpertsSpec, mesh: MeshPlan, di
     """The runtime's name for how experts multiply, and why. On CPU tiles take 0.87 of the step (docs/log.md)."""
     if experts.grouped_matmul != "auto":
         return experts.grouped_matmul, "written in the spec"
+    if experts.capacity_factor is None and run.mesh.hardware.platform == "tpu":
+        return "megablox", "blocks of rows that may be two experts'; no empty slot is multiplied"
     if experts.capacity_factor is None:
         return "tiles", "tiles of one expert each; only the last tile of an expert is padded"
     if run.mesh.hardware.platform == "cpu" and mesh.axes["expert"] == 1 and dispatch == "sorted":

@@ -21,7 +21,7 @@ CODES: Final = (
     CodeInfo("MOE5107", "error", "`sorted` cannot exchange the tokens of dropless experts"),
     CodeInfo("MOE5108", "error", "a loss weight has no term in the objective"),
     CodeInfo("MOE5109", "error", "`renormalize` has no effect"),
-    CodeInfo("MOE5110", "error", "`tiles` has no effect on slots that were exchanged"),
+    CodeInfo("MOE5110", "error", "a kernel that skips empty slots has none to skip after an exchange"),
 )
 
 
@@ -128,11 +128,11 @@ def dropless_exchange(span: Span, expert: int, expert_at: Span, capacity_at: Spa
     )
 
 
-def tiles_after_exchange(span: Span, expert: int, expert_at: Span) -> Diagnostic:
+def rows_after_exchange(span: Span, kernel: str, expert: int, expert_at: Span) -> Diagnostic:
     return Diagnostic(
         "MOE5110",
         "error",
-        "`tiles` has nothing to leave out: slots that were exchanged are all computed, empty or not",
+        f"`{kernel}` has nothing to leave out: slots that were exchanged are all computed, empty or not",
         span,
         others=(Label(expert_at, f"`expert` is {expert}"),),
         helps=("leave `grouped_matmul` to `auto`",),

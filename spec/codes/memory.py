@@ -47,16 +47,16 @@ def little_memory_left(span: Span, total: int, hbm: int, hardware: str) -> Diagn
 
 
 def kernel_not_on_platform(
-    span: Span, kernel: str, needed: str, hardware: str, platform: str, hardware_at: Span
+    span: Span, field: str, kernel: str, needed: str, hardware: str, platform: str, hardware_at: Span
 ) -> Diagnostic:
     return Diagnostic(
         "MOE7102",
         "error",
-        f"the attention kernel `{kernel}` does not run here",
+        f"the kernel `{kernel}` does not run here",
         span,
         f"made for a {needed}",
         others=(Label(hardware_at, f"`{hardware}` is a {platform}"),),
-        helps=("write kernel = auto",),
+        helps=(f"write {field} = auto",),
     )
 
 

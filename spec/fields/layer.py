@@ -293,9 +293,9 @@ EXPERTS: Final = BlockInfo(
         ),
         FieldInfo(
             "grouped_matmul",
-            ChoiceType(("auto", "reference", "batched", "tiles")),
+            ChoiceType(("auto", "reference", "batched", "tiles", "megablox")),
             "How the experts' matrices are multiplied. `auto` chooses by hardware and capacity; the plan says which"
-            " and why.",
+            " and why. `megablox` is for TPUs.",
             "batched",
             default="auto",
         ),

@@ -208,10 +208,18 @@ def test_a_port_that_is_taken_is_misuse(moec: Any, server: Server) -> None:
     assert called.err
 
 
+INTERRUPTIBLE = """
+import signal
+from moec.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+raise SystemExit(main())
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends the signal that Ctrl-C sends")
 def test_it_serves_until_it_is_interrupted_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "tiny.moe").write_text(TINY, encoding="utf-8")
-    command = (sys.executable, "-m", "moec.cli.main", "playground", "tiny.moe", "--no-browser", "--port", "0")
+    command = (sys.executable, "-c", INTERRUPTIBLE, "playground", "tiny.moe", "--no-browser", "--port", "0")
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import EXPERTS, GPU, LAPTOP, POD, mesh
+from runs import EXPERTS, GPU, LAPTOP, POD, TPU, mesh
 
 from moec.compiler.formulas.capacity import capacity_per_choice, expected_slots, slots_per_token
 from moec.compiler.pipeline import plan_run
@@ -78,6 +78,11 @@ def test_tiles_are_for_sorted_tokens_on_cpu_alone():
     onehot = routing(experts(dispatch="onehot"))
     chip = replace(experts(), mesh=mesh(hardware=GPU))
     assert (onehot.grouped_matmul, routing(chip).grouped_matmul) == ("batched", "batched")
+
+
+def test_dropless_experts_on_a_tpu_use_its_kernel():
+    chip = replace(experts(capacity_factor=None), mesh=mesh(hardware=TPU))
+    assert routing(chip).grouped_matmul == "megablox"
 
 
 def test_what_is_written_is_taken_and_said_so():

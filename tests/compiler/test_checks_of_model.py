@@ -64,6 +64,7 @@ def words(diagnostic: Diagnostic) -> str:
         (experts(score="sigmoid"), "MOE5108", "weight 0.001"),
         (experts(renormalize=False), "MOE5109", "score_then_topk"),
         (on(experts(grouped_matmul="tiles"), 2, expert=2), "MOE5110", "leave `grouped_matmul` to `auto`"),
+        (experts(grouped_matmul="megablox"), "MOE7102", "write grouped_matmul = auto"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("MOE") else "",
 )

@@ -17,7 +17,8 @@ from pygls.exceptions import JsonRpcException
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities, make_test_lsp_client
 
 SERVER = [sys.executable, "-m", "moec.cli.main", "lsp"]
-EDITORS = ("visual_studio_code", "neovim@v0.11.0", pytest.param("neovim@v0.7.0", marks=pytest.mark.slow))
+NEOVIMS = ("neovim@v0.11.0", "neovim@v0.7.0")
+EDITORS = ("visual_studio_code", *(pytest.param(neovim, marks=pytest.mark.slow) for neovim in NEOVIMS))
 WAIT_SECONDS = 20
 
 

@@ -172,7 +172,7 @@ def test_the_best_of_a_sequence_do_look_ahead(load, batch_of) -> None:
     assert np.abs(np.asarray(before - after)[0, :15]).max() > 0.1
 
 
-@pytest.mark.parametrize("scan", ["false", "true"])
+@pytest.mark.parametrize("scan", [pytest.param("false", marks=pytest.mark.slow), "true"])
 def test_text_written_token_by_token_is_what_the_whole_causal_model_says(load, batch_of, scan) -> None:
     module = load("0.25", 4, scan=scan)
     layout = lay_out(module.PROGRAM, make_mesh(module.PROGRAM.mesh))

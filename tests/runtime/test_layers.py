@@ -47,7 +47,7 @@ def plain():
     [
         (True, "full", ()),
         (False, "save_dots", ()),
-        (True, "names", KEPT_NAMES),
+        pytest.param(True, "names", KEPT_NAMES, marks=pytest.mark.slow),
         pytest.param(False, "full", (), marks=pytest.mark.slow),
         pytest.param(True, "save_dots", (), marks=pytest.mark.slow),
         pytest.param(False, "names", KEPT_NAMES, marks=pytest.mark.slow),

@@ -36,6 +36,8 @@ MESHES = [
     {"fsdp": 2, "expert": 2, "model": 2},
     {"fsdp": 2, "seq": 2, "model": 2},
 ]
+SLOW = pytest.mark.slow
+SOME_MESHES = [axes if "expert" in axes or "seq" in axes else pytest.param(axes, marks=SLOW) for axes in MESHES]
 SLOTS = {"group_size": 8, "capacity": 3}
 DROPLESS = {"group_size": 8, "capacity": None}
 
@@ -98,7 +100,7 @@ def assert_same_curve(axes: dict[str, int], options: dict[str, Any], tiny_model,
             np.testing.assert_allclose(sharded.routers.balance_loss, alone.routers.balance_loss, rtol=TOLERANCE)
 
 
-@pytest.mark.parametrize("axes", MESHES, ids=axes_of)
+@pytest.mark.parametrize("axes", SOME_MESHES, ids=axes_of)
 def test_experts_learn_and_drop_the_same_on_every_mesh(axes, tiny_model, batch_of, shape_of, on_one_device) -> None:
     options = {"layers": ("moe",), "repeats": 0, **SLOTS}
     assert_same_curve(axes, options, tiny_model, batch_of, shape_of, on_one_device)
@@ -133,7 +135,11 @@ def forward(axes: dict[str, int], options: dict[str, Any], tiny_model, batch_of,
     ("axes", "options"),
     [
         ({"expert": 8}, {"dispatch": "all_gather", "grouped_matmul": "tiles", **DROPLESS}),
-        ({"fsdp": 2, "expert": 2, "model": 2}, {"dispatch": "all_gather", "grouped_matmul": "tiles", **DROPLESS}),
+        pytest.param(
+            {"fsdp": 2, "expert": 2, "model": 2},
+            {"dispatch": "all_gather", "grouped_matmul": "tiles", **DROPLESS},
+            marks=SLOW,
+        ),
         ({"data": 2, "expert": 2, "model": 2}, {"dispatch": "sorted", "grouped_matmul": "batched", **DROPLESS}),
         ({"data": 2, "expert": 2, "model": 2}, {"dispatch": "onehot", "bias": True, **SLOTS}),
         ({"data": 2, "expert": 2, "model": 2}, {"dispatch": "all_gather", "bias": True, **SLOTS}),
@@ -168,7 +174,9 @@ def collectives(text: str) -> Counter[str]:
     return Counter(re.findall(rf" ({names})(?:-start)?\(", text))
 
 
-@pytest.mark.parametrize("axes", [{"data": 2, "expert": 2, "model": 2}, {"expert": 8}], ids=axes_of)
+@pytest.mark.parametrize(
+    "axes", [{"data": 2, "expert": 2, "model": 2}, pytest.param({"expert": 8}, marks=SLOW)], ids=axes_of
+)
 def test_a_moe_layer_has_two_all_to_alls_and_nothing_else_has_any(axes, tiny_model, batch_of, shape_of) -> None:
     found = {}
     for layers, repeats in [(("moe",), 0), (("moe",), 1), (("dense",), 0)]:

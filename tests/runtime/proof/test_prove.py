@@ -80,7 +80,7 @@ def prove_here(program_file: Path, target: str = "cpu:8") -> Proof:
     return judge(measure(program, chosen, expectation=expectation), expectation, chosen)
 
 
-@pytest.mark.parametrize(("remat", "exchanges"), [("none", 4), ("full", 6)])
+@pytest.mark.parametrize(("remat", "exchanges"), [pytest.param("none", 4, marks=pytest.mark.slow), ("full", 6)])
 def test_a_moe_layer_exchanges_slots_twice_each_way_inside_the_expert_axis(
     compiled: Compile, remat: str, exchanges: int
 ) -> None:
