@@ -11,6 +11,13 @@ import jax
 from moec.runtime.failure import RunError
 from moec.runtime.mesh import MeshShape
 
+THREADS_OF_DEVICES = "PJRT_NPROC"
+"""Where XLA's CPU client reads how many threads run its devices, when it starts."""
+
+THREADS_PER_DEVICE = 2
+"""With one, XLA's choice, a device may never get its thread while those of the others wait for it in a collective,
+which ends the process after 40 s. Measured on 2 cores, docs/log.md 2026-11-27."""
+
 
 def platform_of(hardware: str) -> str:
     """JAX's name of the platform of a chip of the catalogue: cpu, tpu or gpu."""
@@ -27,6 +34,8 @@ def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
     if shape.hardware != "cpu":
         return
     wanted = shape.devices // processes
+    if wanted > 1:
+        os.environ.setdefault(THREADS_OF_DEVICES, str(THREADS_PER_DEVICE * wanted))
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_platforms", "cpu")
         if wanted > max(1, jax.config.jax_num_cpu_devices):

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
 from moec.runtime.batch import Batch, Objective, RouterReport, objective_of
+from moec.runtime.devices import prepare_devices
 from moec.runtime.experts import apply_experts, report_routing, route
 from moec.runtime.feed_forward import project, swiglu
 from moec.runtime.initializer import Initializer
@@ -25,8 +26,7 @@ from moec.runtime.mesh import MeshShape, constrain
 from moec.runtime.norms import rms_norm
 from moec.runtime.tables import embed
 
-jax.config.update("jax_platforms", "cpu")
-jax.config.update("jax_num_cpu_devices", 8)
+prepare_devices(MeshShape(hardware="cpu", data=8, fsdp=1, expert=1, seq=1, model=1))
 
 RESIDUAL = P(("data", "fsdp", "expert"), "seq", "model")
 VOCAB, WIDTH, HEADS, D_HEAD, D_FF, EXPERTS = 32, 16, 8, 4, 16, 8

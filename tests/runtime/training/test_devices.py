@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -22,6 +26,51 @@ def test_hardware_names_belong_to_platforms(hardware: str, platform: str) -> Non
 
 def test_a_mesh_that_fits_is_accepted() -> None:
     check_devices(shape("cpu", 8))
+
+
+ON_EIGHT = """
+import sys, time
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from moec.runtime.checksums import checksums
+from moec.runtime.devices import prepare_devices
+from moec.runtime.mesh import MeshShape, make_mesh
+shape = MeshShape(hardware="cpu", data=2, fsdp=2, expert=2, seq=1, model=1)
+prepare_devices(shape)
+mesh = make_mesh(shape)
+"""
+
+COUNT_THREADS = """
+from pathlib import Path
+names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+print(names.count("tf_XLAEigen"))
+"""
+
+SUM_UP = """
+specs = [PartitionSpec("fsdp"), PartitionSpec("expert", "fsdp"), PartitionSpec(), PartitionSpec(("data", "expert"))]
+arrays = [np.full((16, 16 + 8 * (number % 5)), number, np.float32) for number in range(60)]
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    placed = {
+        str(number): jax.device_put(array, NamedSharding(mesh, specs[number % 4]))
+        for number, array in enumerate(arrays)
+    }
+    assert len(checksums(placed)) == 60
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+def test_each_virtual_device_has_two_threads() -> None:
+    done = subprocess.run([sys.executable, "-c", ON_EIGHT + COUNT_THREADS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 16
+
+
+@pytest.mark.slow
+def test_many_collectives_at_once_end_no_process() -> None:
+    """With as many threads as devices, two of three such processes were ended by XLA within a minute."""
+    processes = [subprocess.Popen([sys.executable, "-c", ON_EIGHT + SUM_UP]) for _ in range(3)]
+    assert [process.wait(timeout=200) for process in processes] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("wanted", [shape("h100", 8), shape("tpu_v5p", 4), shape("cpu", 16)])
