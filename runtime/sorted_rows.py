@@ -15,8 +15,8 @@ from moec.runtime.expert_network import ExpertWeights, on_one_device
 from moec.runtime.feed_forward import Activation, activate
 
 LARGEST_BLOCKS = (512, 1024, 1024)
-"""Rows, columns of the rows and columns of the outputs of a block. They fit the vector memory of every TPU that libtpu
-compiles for here; not measured on a TPU."""
+"""Rows, columns of the rows and columns of the outputs of a block. They fit the vector memory of a v5e, for which
+they have been compiled; not measured on a TPU."""
 
 LANES = 128
 

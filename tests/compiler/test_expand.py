@@ -103,7 +103,7 @@ RUNS = [
 
 
 @given(*(st.sampled_from(choices) for choices in (MODELS, MESHES, SOURCES, BUDGETS, RUNS)))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_any_mixture_of_fields_comes_back(model: str, mesh: str, source: str, budget: str, run: str) -> None:
     typed = resolve_text(SPEC.format(model=model, mesh=mesh, source=source, budget=budget, run=run))
     (only,) = typed.runs
@@ -111,7 +111,7 @@ def test_any_mixture_of_fields_comes_back(model: str, mesh: str, source: str, bu
 
 
 @given(st.floats(1e-30, 1e30), st.floats(1e-30, 1e30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_number_comes_back_as_the_same_number(first: float, second: float) -> None:
     text = SPEC.format(model="", mesh=MESHES[0], source=SOURCES[0], budget=BUDGETS[0], run=RUNS[0])
     (run,) = resolve_text(text).runs

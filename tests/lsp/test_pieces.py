@@ -59,7 +59,7 @@ def test_a_text_of_very_many_statements_is_one_piece() -> None:
     assert len(pieced.pieces) == 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, len(BASE)), st.sampled_from(["x", "\n", "# ", "}", "{", "\r\n", "é"]))))
 def test_every_place_has_an_address_that_leads_back(edits: list[tuple[int, str]]) -> None:
     text, store = BASE, PieceStore()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
@@ -38,7 +38,6 @@ texts = st.text(st.sampled_from("ab é😀\r\n\x0c"), max_size=20)
 encodings = st.sampled_from([Encoding.Utf8, Encoding.Utf16, Encoding.Utf32])
 
 
-@settings(deadline=None)
 @given(texts, encodings)
 def test_every_place_comes_back(text: str, encoding: Encoding) -> None:
     lines = Lines(Source("a.moe", text), encoding)
@@ -47,7 +46,6 @@ def test_every_place_comes_back(text: str, encoding: Encoding) -> None:
         assert lines.offset(lines.position(offset)) == offset
 
 
-@settings(deadline=None)
 @given(texts, texts, encodings, st.data())
 def test_a_change_does_what_an_editor_does(text: str, new: str, encoding: Encoding, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))

@@ -150,7 +150,7 @@ def test_a_list_of_values_holds_values_alone() -> None:
     assert not VALIDATOR.is_valid({**tree, "let": {"sizes": [{"that": "plan.steps > 0"}]}})
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(spoilt_trees())
 def test_what_the_schema_accepts_has_no_structural_mistake(tree: Any) -> None:
     text = yaml.safe_dump(tree, sort_keys=False)
@@ -158,7 +158,7 @@ def test_what_the_schema_accepts_has_no_structural_mistake(tree: Any) -> None:
         assert errors_of(text) & STRUCTURAL == set(), text
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(spoilt_trees())
 def test_what_the_schema_accepts_lacks_nothing_where_nothing_is_inherited(tree: Any) -> None:
     text = yaml.safe_dump(tree, sort_keys=False)

@@ -65,7 +65,7 @@ def _inside(block: Block) -> Block:
 
 
 @given(generators.files)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 def test_a_tree_comes_back_from_yaml_as_it_was_up_to_comments(file: File) -> None:
     file = without_clashes(file)
     assert read(to_yaml(file)) == yaml_order(file)
@@ -80,7 +80,7 @@ def test_any_text_comes_back(text: str) -> None:
 
 
 @given(generators.scrap_heaps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_text_makes_the_reader_fail(text: str) -> None:
     file, diagnostics = parse_yaml(Source("a.moe.yaml", text))
     assert isinstance(file, File)
