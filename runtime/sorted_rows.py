@@ -1,7 +1,8 @@
 """The feed-forward network of each expert, over rows sorted by expert, by the grouped-matmul kernels of TPUs.
 
 The kernels take blocks of rows; a block that two experts share is read once for each. What they leave in rows that no
-expert has is undefined, so those rows are set to zero before and after.
+expert has is undefined, so those rows, and with them their gradients, are set to zero in
+what goes into the network and after every matmul.
 Source: Gale et al., MegaBlocks, arXiv 2211.15841; jax.experimental.pallas.ops.tpu.megablox.
 """
 
@@ -31,10 +32,10 @@ def by_megablox(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, ac
     is_own = (jnp.arange(rows) < jnp.sum(counts_E))[:, None]
 
     def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
-        y = _grouped(jnp.where(is_own, x, 0), w, counts_E)
+        y = _grouped(x, w, counts_E)
         return jnp.where(is_own, y if bias is None else y + bias[expert_R], 0)
 
-    x_RD = checkpoint_name(x_RD, "expert_buffer")
+    x_RD = checkpoint_name(jnp.where(is_own, x_RD, 0), "expert_buffer")
     up = affine(x_RD, weights.w_up, weights.b_up)
     gate = None if weights.w_gate is None else affine(x_RD, weights.w_gate, weights.b_gate)
     hidden = checkpoint_name(activate(activation, gate, up), "expert_hidden")

@@ -62,9 +62,8 @@ def not_on_platform(run: RunSpec, field: str, kernel: str) -> Iterator[Diagnosti
     hardware = run.mesh.hardware
     needed = PLATFORM_OF_KERNEL.get(kernel, hardware.platform)
     if needed != hardware.platform:
-        last, chip = field.rpartition(".")[2], place(run, "mesh.hardware")
-        at = place(run, field)
-        yield codes.kernel_not_on_platform(at, last, kernel, needed, hardware.name, hardware.platform, chip)
+        at, chip, name = place(run, field), place(run, "mesh.hardware"), field.rpartition(".")[2]
+        yield codes.kernel_not_on_platform(at, name, kernel, needed, hardware.name, hardware.platform, chip)
 
 
 def attended_lengths(model: ModelSpec) -> tuple[int, ...]:
