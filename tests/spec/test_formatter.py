@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from generators import blocks, expressions, files
 from hypothesis import given
@@ -82,6 +84,12 @@ def test_the_canonical_layout_stays_as_it_is() -> None:
 )
 def test_other_layouts_become_canonical(written: str, canonical: str) -> None:
     assert formatted(written) == canonical
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "examples").glob("*.moe")), ids=lambda p: p.stem)
+def test_the_examples_have_the_canonical_layout(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert formatted(text) == text
 
 
 def test_a_line_that_does_not_fit_is_broken() -> None:
