@@ -268,7 +268,12 @@ class Pricer:
 
     def _count_flops(self, weighed: Weighed) -> FlopCounts:
         routing, kernels = weighed.routing, weighed.kernels
-        key = (weighed.run.remat.policy, kernels.attention, *((routing.reason,) if routing else ()))
+        key = (
+            weighed.run.remat.policy,
+            kernels.attention,
+            kernels.logits_again,
+            *((routing.reason,) if routing else ()),
+        )
         if key not in self._flops:
             self._flops[key] = count_flops(weighed.run, self._stack, routing, kernels, self._parameters)
         return self._flops[key]

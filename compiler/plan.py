@@ -99,13 +99,15 @@ class ParameterCounts:
 @dataclass(frozen=True, slots=True)
 class FlopRow:
     """One operation of the forward pass: FLOPs for one token over all layers that have it; `executed` adds what the
-    kernels compute for nothing (empty slots, one-hot dispatch, masked attention), `ideal` does not."""
+    kernels compute for nothing (empty slots, one-hot dispatch, masked attention), `ideal` does not. `recomputed` is
+    what the backward pass makes again of it."""
 
     operation: str
     layers: int
     ideal_flops_per_token: Number
     executed_flops_per_token: Number
     formula: str
+    recomputed_flops_per_token: Number = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +224,12 @@ class StepTimePlan:
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
     """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all
-    devices go through the head and the cross-entropy at once."""
+    devices go through the head and the cross-entropy at once. The backward pass makes logits again if there are several
+    such chunks (`logits_again`)."""
 
     attention: str
     cross_entropy_chunk: int
+    logits_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class ExpertsSpec:
     z_loss: float
     bias_update_rate: float
     dispatch: Literal["auto", "sorted", "onehot", "all_gather"]
-    grouped_matmul: Literal["auto", "reference", "batched", "tiles", "megablox"]
+    grouped_matmul: Literal["auto", "reference", "batched", "tiles", "megablox", "mosaic_gpu", "triton"]
 
 
 @dataclass(frozen=True, slots=True)

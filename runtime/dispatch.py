@@ -66,22 +66,33 @@ def assign_slots(experts_GSK: jax.Array, n_experts: int, capacity: int) -> Slots
     )
 
 
-def sort_by_expert(experts_TK: jax.Array, n_experts: int) -> tuple[Slots, jax.Array]:
-    """All choices in one row each, sorted by expert, and how many each expert has [E]; an id of `n_experts` gets
-    none."""
+def sort_by_expert(experts_TK: jax.Array, n_experts: int, *, multiple: int = 1) -> tuple[Slots, jax.Array]:
+    """All choices in one slot each, sorted by expert, and how many slots each expert has [E]: its choices, and empty
+    slots up to a multiple of `multiple`. An expert id of `n_experts` asks for none."""
     tokens, top_k = experts_TK.shape
     choices = tokens * top_k
     experts_J = experts_TK.reshape(choices)
     order_J = jnp.argsort(experts_J, stable=True)
     rank_J = jnp.argsort(order_J)
     counts_E = jnp.sum(experts_J[:, None] == jnp.arange(n_experts), axis=0, dtype=jnp.int32)
-    taken_R = jnp.arange(choices) < jnp.sum(counts_E)
+    if multiple == 1:
+        rows, sizes_E, place_J = choices, counts_E, rank_J
+        choice_R = jnp.where(jnp.arange(rows) < jnp.sum(counts_E), order_J, choices)
+    else:
+        sizes_E = -(-counts_E // multiple) * multiple
+        rows = (choices + n_experts * (multiple - 1)) // multiple * multiple
+        gap_E = (jnp.cumsum(sizes_E) - sizes_E) - (jnp.cumsum(counts_E) - counts_E)
+        place_J = rank_J + gap_E[jnp.minimum(experts_J, n_experts - 1)]
+        expert_R = jnp.repeat(jnp.arange(n_experts), sizes_E, total_repeat_length=rows)
+        rank_R = jnp.arange(rows) - gap_E[expert_R]
+        is_taken_R = rank_R < jnp.cumsum(counts_E)[expert_R]
+        choice_R = jnp.where(is_taken_R, order_J[jnp.minimum(rank_R, choices - 1)], choices)
     slots = Slots(
-        token_of_slot_R=jnp.where(taken_R, order_J // top_k, tokens),
-        choice_of_slot_R=jnp.where(taken_R, order_J, choices),
-        slot_of_choice_TK=jnp.where(experts_J < n_experts, rank_J, choices).reshape(tokens, top_k),
+        token_of_slot_R=jnp.where(choice_R < choices, choice_R // top_k, tokens),
+        choice_of_slot_R=choice_R,
+        slot_of_choice_TK=jnp.where(experts_J < n_experts, place_J, rows).reshape(tokens, top_k),
     )
-    return slots, counts_E
+    return slots, sizes_E
 
 
 def _rows(x_TD: jax.Array, index: jax.Array) -> jax.Array:

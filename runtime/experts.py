@@ -31,7 +31,7 @@ from moec.runtime.feed_forward import Activation
 from moec.runtime.grouped_matmul import GroupedMatmul
 from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded
 from moec.runtime.routing import Routing, report_routing, route
-from moec.runtime.sorted_rows import by_megablox
+from moec.runtime.sorted_rows import ROWS_OF_EXPERT, by_megablox, by_mosaic, by_triton
 from moec.runtime.tiles import on_rows
 from moec.runtime.weights import Weight, spec_of
 
@@ -39,8 +39,8 @@ __all__ = ["apply_experts", "report_routing", "route"]
 
 Dispatch = Literal["sorted", "onehot", "all_gather"]
 
-BY_ROWS: Final = {"tiles": on_rows, "megablox": by_megablox}
-"""The kernels that take as many rows per expert as it got, and no empty slots."""
+BY_ROWS: Final = {"tiles": on_rows, "megablox": by_megablox, "mosaic_gpu": by_mosaic, "triton": by_triton}
+"""The kernels that take as many rows per expert as it got (rounded up to blocks on GPUs), and no empty slots."""
 
 SHARDINGS = ExpertWeights(
     w_gate=PartitionSpec("expert", "fsdp", "model"),
@@ -85,9 +85,9 @@ def apply_experts(
     `group_size` consecutive tokens are a group, in which an expert has `capacity` slots; None drops nothing, and
     neither does a batch that says `dropless`. `dispatch` says how tokens reach experts on other devices: `sorted` by
     two all-to-alls of slots, `onehot` the same with slots filled by matmuls with zeros and ones, `all_gather` by
-    showing all tokens of the expert axis to each of its devices. `tiles` and, on a TPU, `megablox` compute no empty
-    slots (where none are exchanged); without a capacity `batched` and `reference` compute as many rows per expert as
-    there are tokens.
+    showing all tokens of the expert axis to each of its devices. `tiles`, on a TPU `megablox`, on a GPU `mosaic_gpu`
+    and `triton` compute no empty slots (where none are exchanged); without a capacity `batched` and `reference` compute
+    as many rows per expert as there are tokens.
     Errors: ValueError where a group would span devices.
     """
     method = Method(activation, group_size, capacity, dispatch, grouped_matmul)
@@ -183,7 +183,7 @@ def _sorted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple
     if method.capacity is not None:
         kept_TK = _slots(experts_TK, n_experts, method).kept
         experts_TK = jnp.where(kept_TK, experts_TK, n_experts)
-    return sort_by_expert(experts_TK, n_experts)
+    return sort_by_expert(experts_TK, n_experts, multiple=ROWS_OF_EXPERT.get(method.grouped_matmul, 1))
 
 
 def _slots(experts_TK: jax.Array, n_experts: int, method: Method) -> Slots:

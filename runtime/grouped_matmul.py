@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 from jax import numpy as jnp
 
-GroupedMatmul = Literal["reference", "batched", "tiles", "megablox"]
+GroupedMatmul = Literal["reference", "batched", "tiles", "megablox", "mosaic_gpu", "triton"]
 
 
 def matmul_per_expert(x_ERD: jax.Array, w_EDF: jax.Array, kernel: GroupedMatmul) -> jax.Array:

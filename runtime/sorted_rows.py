@@ -1,12 +1,16 @@
-"""The feed-forward network of each expert, over rows sorted by expert, by the grouped-matmul kernels of TPUs.
+"""The feed-forward network of each expert, over rows sorted by expert, by the grouped-matmul kernels of accelerators.
 
-The kernels take blocks of rows; a block that two experts share is read once for each. What they leave in rows that no
-expert has is undefined, so those rows, and with them their gradients, are set to zero in
-what goes into the network and after every matmul.
-Source: Gale et al., MegaBlocks, arXiv 2211.15841; jax.experimental.pallas.ops.tpu.megablox.
+A kernel gives `x[r] @ w[expert of r]` for rows of which each expert has as many as it got. What it leaves in rows that
+no expert has is undefined, so those rows, and with them their gradients, are set to zero in what goes into the network
+and after every matmul.
+Source: Gale et al., MegaBlocks, arXiv 2211.15841; jax.experimental.pallas.ops.tpu.megablox for TPUs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 import jax
 from jax import numpy as jnp
@@ -16,13 +20,18 @@ from moec.runtime.expert_network import ExpertWeights, on_one_device
 from moec.runtime.feed_forward import Activation, activate
 
 LARGEST_BLOCKS = (512, 1024, 1024)
-"""Rows, columns of the rows and columns of the outputs of a block. They fit the vector memory of a v5e, for which
-they have been compiled; not measured on a TPU."""
+"""Rows, columns of the rows and columns of the outputs of a block of `megablox`. They fit the vector memory of a v5e,
+for which they have been compiled; not measured on a TPU."""
 
 LANES = 128
 
+Matmul = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""Rows [R, D], weights [E, D, F] and counts [E] to products [R, F]; gradients included, sums in float32."""
 
-def by_megablox(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation) -> jax.Array:
+
+def on_sorted_rows(
+    matmul: Matmul, x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation
+) -> jax.Array:
     """Each expert's outputs for its own rows [R, D]: the first `counts_E[0]` rows are expert 0's, and so on.
 
     Rows behind the last expert's are zero. Partial sums over the model axis.
@@ -32,7 +41,7 @@ def by_megablox(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, ac
     is_own = (jnp.arange(rows) < jnp.sum(counts_E))[:, None]
 
     def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
-        y = _grouped(x, w, counts_E)
+        y = matmul(x, w, counts_E)
         return jnp.where(is_own, y if bias is None else y + bias[expert_R], 0)
 
     x_RD = checkpoint_name(jnp.where(is_own, x_RD, 0), "expert_buffer")
@@ -42,11 +51,33 @@ def by_megablox(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, ac
     return affine(hidden, weights.w_down, on_one_device(weights.b_down))
 
 
-def _grouped(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
-    """`x[r] @ w[expert of r]`, gradients included; sums in float32."""
+def matmul_by_megablox(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
+    """The kernels of TPUs that ship with JAX; they take blocks of rows, and one that experts share once for each."""
     from jax.experimental.pallas.ops.tpu.megablox import gmm
 
     sizes = (x_RD.shape[0], *w_EDF.shape[1:])
     blocks = tuple(min(largest, -(-size // LANES) * LANES) for largest, size in zip(LARGEST_BLOCKS, sizes, strict=True))
     padded = jnp.pad(x_RD, ((0, -x_RD.shape[0] % blocks[0]), (0, 0)))
     return gmm(padded, w_EDF, counts_E.astype(jnp.int32), x_RD.dtype, blocks)[: x_RD.shape[0]]
+
+
+def matmul_by_mosaic(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
+    """The kernels for Hopper GPUs that ship with JAX. Counts, R, D and F are multiples of 64."""
+    from moec.runtime.mosaic_matmul import matmul
+
+    return matmul(x_RD, w_EDF, counts_E)
+
+
+def matmul_by_triton(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
+    """Kernels for any NVIDIA GPU. Counts and R are multiples of 64, D and F of 16."""
+    from moec.runtime.triton_matmul import matmul
+
+    return matmul(x_RD, w_EDF, counts_E)
+
+
+by_megablox: Final = partial(on_sorted_rows, matmul_by_megablox)
+by_mosaic: Final = partial(on_sorted_rows, matmul_by_mosaic)
+by_triton: Final = partial(on_sorted_rows, matmul_by_triton)
+
+ROWS_OF_EXPERT: Final = {"mosaic_gpu": 64, "triton": 64}
+"""What an expert's rows are multiples of, for the kernels that want whole blocks of one expert."""

@@ -19,7 +19,7 @@ from moec.compiler.plan import Plan, RoutingPlan, StepTimePlan, TensorPlan
 
 MATMULS: Final = "feed-forward matmuls"
 EMPTY_SLOTS: Final = "empty expert slots"
-REMADE: Final = "matmuls made again by remat"
+REMADE: Final = "matmuls made again"
 WEIGHT_READS: Final = "reading feed-forward weights"
 ROUTER: Final = "router"
 DISPATCH: Final = "dispatch and combine"
@@ -116,8 +116,8 @@ def even_routing(plan: Plan) -> RoutingPlan | None:
 
 def once_multiplied(costs: Costs | Plan) -> Costs | Plan:
     """The same with no FLOPs but those of one forward and one backward pass."""
-    forward = sum((Fraction(row.executed_flops_per_token) for row in costs.flops.rows), Fraction())
-    return replace(costs, flops=replace(costs.flops, executed_train_per_token=3 * forward))
+    rows = tuple(replace(row, recomputed_flops_per_token=0) for row in costs.flops.rows)
+    return replace(costs, flops=replace(costs.flops, rows=rows))
 
 
 def estimate(plan: Plan, costs: Costs | Plan, tensors: tuple[TensorPlan, ...]) -> StepTimePlan:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Final
 
-from moec.compiler.passes.set_capacity import BY_ROWS
+from moec.compiler.passes.choose_grouped_matmul import BY_ROWS, can_multiply
 from moec.compiler.plan import MeshPlan, Plan, RoutingPlan
 from moec.compiler.planner.candidates import open_choices
 from moec.compiler.typed import MESH_AXES, ExpertsSpec, RematSpec, RunSpec
@@ -43,7 +43,10 @@ def changed_runs(first: Plan, other: Plan) -> Iterator[RunSpec]:
     if experts is None or other.routing is None:
         return
     changed = chain(
-        _kernels(experts, other.routing), _slots(experts), _groups(run, experts), _models(first, run, experts)
+        _kernels(run, experts, other, other.routing),
+        _slots(experts),
+        _groups(run, experts),
+        _models(first, run, experts),
     )
     yield from (replace(run, model=replace(run.model, experts=one)) for one in changed)
 
@@ -62,13 +65,13 @@ def _open(run: RunSpec, axes: tuple[str, ...]) -> RunSpec:
     return replace(run, mesh=replace(run.mesh, axes={**run.mesh.axes, **dict.fromkeys(axes, "auto")}))
 
 
-def _kernels(experts: ExpertsSpec, routing: RoutingPlan) -> Iterator[ExpertsSpec]:
-    """Other ways to bring tokens to experts and to multiply there."""
+def _kernels(run: RunSpec, experts: ExpertsSpec, plan: Plan, routing: RoutingPlan) -> Iterator[ExpertsSpec]:
+    """Other ways to bring tokens to experts and to multiply there, on the run's hardware."""
     for dispatch in ("sorted", "all_gather", "onehot"):
         if dispatch != routing.dispatch:
             yield replace(experts, dispatch=dispatch)
     for kernel in ("batched", *BY_ROWS):
-        if kernel != routing.grouped_matmul:
+        if kernel != routing.grouped_matmul and can_multiply(run, experts, plan.mesh.axes["model"], kernel):
             yield replace(experts, grouped_matmul=kernel)
 
 

@@ -94,7 +94,7 @@ def _remade(first: Plan, other: Plan) -> str:
         flops(float(plan.flops.conventions["executed"]) - float(plan.flops.conventions["padded"]))
         for plan in (other, first)
     )
-    return f"remat `{other.run.remat.policy}` makes {again} per token again against {before}"
+    return f"the backward pass, under remat `{other.run.remat.policy}`, makes {again} per token again against {before}"
 
 
 def _weight_reads(_: Plan, other: Plan) -> str:

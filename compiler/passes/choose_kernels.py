@@ -14,7 +14,13 @@ from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
 
-PLATFORM_OF_KERNEL: Final = {"cudnn": "gpu", "splash": "tpu", "megablox": "tpu"}
+PLATFORM_OF_KERNEL: Final = {
+    "cudnn": "gpu",
+    "splash": "tpu",
+    "megablox": "tpu",
+    "mosaic_gpu": "gpu",
+    "triton": "gpu",
+}
 SPLASH_LANES: Final = 128
 """Source: jax.experimental.pallas.ops.tpu.splash_attention, whose blocks are multiples of a TPU's lanes."""
 
@@ -32,7 +38,8 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
     """The attention kernel and the tokens of one chunk of the loss. Errors: MOE5206, MOE7102, MOE7103,
     MOE7106."""
     kernel, told = choose_attention(run, mesh)
-    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch)), told
+    chunk = choose_chunk(run.model, mesh, batch)
+    return KernelPlan(kernel, chunk, chunk < batch.micro_sequences * run.model.seq_len), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
 from moec.compiler.formulas.depth_routing import Mix, taken_tokens
 from moec.compiler.formulas.flops import (
@@ -20,10 +21,14 @@ from moec.compiler.formulas.flops import (
     mean_visible_keys,
     onehot_dispatch_flops,
 )
+from moec.compiler.passes.choose_grouped_matmul import BY_ROWS
 from moec.compiler.passes.layer_mix import mix_of
-from moec.compiler.passes.set_capacity import BY_ROWS
 from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, Number, ParameterCounts, RoutingPlan, StackPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
+
+SCORES_AGAIN: Final = {"cudnn": Fraction(1, 2), "splash": Fraction(3, 2)}
+"""What a fused attention kernel multiplies again in its backward pass, of its forward products. It keeps no scores:
+cuDNN makes them again; splash does in both of its kernels, and the gradient to them too."""
 
 
 def count_flops(
@@ -33,10 +38,10 @@ def count_flops(
 
     Source: Kaplan et al., arXiv 2001.08361, section 2.1 (backward is twice forward).
     """
-    rows = tuple(flop_rows(run, stack, routing, kernels))
+    rows = with_recomputed(run, kernels, tuple(flop_rows(run, stack, routing, kernels)))
     ideal = sum((Fraction(row.ideal_flops_per_token) for row in rows), Fraction())
     executed = sum((Fraction(row.executed_flops_per_token) for row in rows), Fraction())
-    again = recomputed_flops(run, rows)
+    again = sum((Fraction(row.recomputed_flops_per_token) for row in rows), Fraction())
     conventions = {
         "6_n_active": 6 * parameters.active,
         "6_n_active_without_embedding_table": 6 * active_matmul_parameters(run.model, parameters),
@@ -130,8 +135,8 @@ def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers
 
 
 def computed_slots(experts: ExpertsSpec, routing: RoutingPlan) -> Fraction:
-    """Experts' rows per token that are really multiplied: `tiles` and `megablox` leave empty slots out (the padding of
-    their last blocks is not counted), without a capacity the others compute every expert for every token.
+    """Experts' rows per token that are really multiplied: kernels that go by rows leave empty slots out (the
+    padding of their last blocks is not counted), without a capacity the others compute every expert for every token.
     """
     if routing.grouped_matmul in BY_ROWS:
         return Fraction(experts.top_k)
@@ -153,14 +158,24 @@ def palm_flops(model: ModelSpec, parameters: ParameterCounts) -> int:
     return 6 * active_matmul_parameters(model, parameters) + square
 
 
-def recomputed_flops(run: RunSpec, rows: tuple[FlopRow, ...]) -> Fraction:
-    """FLOPs of one token that the backward pass does again: all of the layers under `full`, what is not a plain matmul
-    of weights under `save_dots` (attention and experts have batch dims, which that policy does not keep).
+def with_recomputed(run: RunSpec, kernels: KernelPlan, rows: tuple[FlopRow, ...]) -> tuple[FlopRow, ...]:
+    """The rows with what the backward pass does again: all of the layers under `full`, what is not a plain matmul of
+    weights under `save_dots` (attention and experts have batch dims, which that policy does not keep); under any policy
+    the logits where the loss goes by chunks, and the scores in a fused attention kernel.
 
-    Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable.
+    Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable; Dao et al. (FlashAttention), arXiv 2205.14135,
+    algorithm 4.
     """
     again = {"none": (), "full": tuple(row.operation for row in rows if row.operation != "head")}
     again["save_dots"] = ("attention scores, values", "dispatch, combine", "experts")
     again["names"] = again["full"]
-    wanted = again[run.remat.policy]
-    return sum((Fraction(row.executed_flops_per_token) for row in rows if row.operation in wanted), Fraction())
+    times = {
+        row.operation: Fraction(row.operation in again[run.remat.policy])
+        + (SCORES_AGAIN.get(kernels.attention, 0) if row.operation == "attention scores, values" else 0)
+        + (kernels.logits_again and row.operation == "head")
+        for row in rows
+    }
+    return tuple(
+        replace(row, recomputed_flops_per_token=whole(times[row.operation] * Fraction(row.executed_flops_per_token)))
+        for row in rows
+    )

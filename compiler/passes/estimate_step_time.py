@@ -74,9 +74,8 @@ def estimate_step_time(run: RunSpec, work: Work) -> tuple[StepTimePlan | None, t
     if not matmul_flops_per_second(hardware, dtype):
         return None, (codes.rate_unknown(place(run, "mesh.hardware"), hardware.name, dtype),)
     shared = devices_that_share(hardware, mesh.devices)
-    passes = recompute_factor(work.flops)
     rows = (
-        *(operation_row(run, work, row, shared, passes) for row in work.flops.rows),
+        *(operation_row(run, work, row, shared) for row in work.flops.rows),
         *traffic_times(run, work, shared),
         *optimizer_rows(run, work.memory, shared),
         *fixed_rows(run, work),
@@ -91,16 +90,13 @@ def estimate_step_time(run: RunSpec, work: Work) -> tuple[StepTimePlan | None, t
     return StepTimePlan(seconds, max(seconds - network, network), rows, mfu, calibrated), ()
 
 
-def recompute_factor(flops: FlopCounts) -> Fraction:
-    """Executed training FLOPs, with what is made again, against three times the executed forward pass."""
-    forward = sum((Fraction(row.executed_flops_per_token) for row in flops.rows), Fraction())
-    return Fraction(flops.executed_train_per_token) / forward
-
-
-def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int, passes: Fraction) -> TimeRow:
-    """One operation on one device, forward and backward: FLOPs at its rate, or its weights read once per pass."""
+def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int) -> TimeRow:
+    """One operation on one device, forward, backward and what is made again: FLOPs at its rate, or its weights read
+    once per pass."""
     hardware, dtype, mesh = run.mesh.hardware, run.model.dtype.compute, work.mesh
-    flops = passes * Fraction(row.executed_flops_per_token) * work.batch.tokens / mesh.devices * shared
+    forward = Fraction(row.executed_flops_per_token)
+    passes = 3 + (Fraction(row.recomputed_flops_per_token) / forward if forward else 0)
+    flops = passes * forward * work.batch.tokens / mesh.devices * shared
     compute = float(flops) / operation_flops_per_second(hardware, dtype, row.operation)
     read = float(passes) * work.batch.micro_batches * weight_bytes(mesh.axes, work.tensors, row.operation, dtype)
     bandwidth = copy_bytes_per_second(hardware)

@@ -74,7 +74,7 @@ def explain_flops(plan: Plan) -> Iterator[Derivation]:
         "FLOPs",
         "3 * executed_forward + recomputed",
         {"executed_forward": executed, "recomputed": again},
-        "adds empty slots, one-hot dispatch, masked attention and what `remat` makes again",
+        "adds empty slots, one-hot dispatch, masked attention and what the backward pass makes again",
         "remat.policy",
     )
     yield from explain_conventions(plan)

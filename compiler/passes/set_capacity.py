@@ -5,37 +5,35 @@ A group never spans devices, so the tokens that are dropped are the same on ever
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Final
 
 from moec.compiler.formulas.capacity import capacity_per_choice, expected_slots, slots_per_token
+from moec.compiler.passes.choose_grouped_matmul import BY_ROWS, choose_grouped_matmul, grouped_matmul_cannot
 from moec.compiler.passes.choose_kernels import not_on_platform
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BatchPlan, MeshPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, RunSpec
 from moec.spec.codes import experts as codes
+from moec.spec.codes import memory as memory_codes
 from moec.spec.diagnostics import Diagnostic
-
-BY_ROWS: Final = ("tiles", "megablox")
-"""The kernels that take as many rows per expert as it got, and no empty slots."""
 
 
 def set_capacity(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[RoutingPlan | None, tuple[Diagnostic, ...]]:
     """The routing of one MoE layer and micro-batch; None without experts or with errors. Errors: MOE5102 to MOE5107,
-    MOE5110, MOE7102."""
+    MOE5110, MOE7102, MOE7107."""
     experts = run.model.experts
     if experts is None:
         return None, ()
     told = (
         *check_capacity(run, experts),
         *check_groups(run, experts, mesh, batch),
-        *check_kernels(run, experts, mesh.axes["expert"]),
+        *check_kernels(run, experts, mesh.axes),
     )
     if told:
         return None, told
     dispatch, why_dispatch = choose_dispatch(experts, mesh)
-    grouped_matmul, why_matmul = choose_grouped_matmul(run, experts, mesh, dispatch)
+    grouped_matmul, why_matmul = choose_grouped_matmul(run, experts, mesh.axes, dispatch)
     capacity, slots = slots_of(experts)
     groups = batch.micro_sequences * run.model.seq_len // experts.group_size
     reason = f"{dispatch}: {why_dispatch}; {grouped_matmul}: {why_matmul}"
@@ -79,16 +77,20 @@ def check_groups(run: RunSpec, experts: ExpertsSpec, mesh: MeshPlan, batch: Batc
     return (codes.group_spans_devices(at, size, per_device, place(run, "batch.tokens")),)
 
 
-def check_kernels(run: RunSpec, experts: ExpertsSpec, expert_axis: int) -> Iterator[Diagnostic]:
-    """Errors where a named kernel is not for this hardware, or needs a fixed number of slots and there is none or there
-    is nothing else."""
-    yield from not_on_platform(run, "model.experts.grouped_matmul", experts.grouped_matmul)
+def check_kernels(run: RunSpec, experts: ExpertsSpec, axes: Mapping[str, int]) -> Iterator[Diagnostic]:
+    """Errors where a named kernel is not for this hardware or these widths, or needs a fixed number of slots and there
+    is none or there is nothing else."""
+    matmul_at, expert_axis = place(run, "model.experts.grouped_matmul"), axes["expert"]
+    on_other_platform = tuple(not_on_platform(run, "model.experts.grouped_matmul", experts.grouped_matmul))
+    yield from on_other_platform
+    cannot = grouped_matmul_cannot(run, experts, axes["model"], experts.grouped_matmul)
+    if cannot and not on_other_platform:
+        yield memory_codes.grouped_matmul_cannot(matmul_at, experts.grouped_matmul, cannot)
     exchanged = expert_axis > 1 and experts.dispatch != "all_gather"
     expert_at, capacity_at = place(run, "mesh.axes.expert"), place(run, "model.experts.capacity_factor")
     if experts.capacity_factor is not None:
         if exchanged and experts.grouped_matmul in BY_ROWS:
-            at = place(run, "model.experts.grouped_matmul")
-            yield codes.rows_after_exchange(at, experts.grouped_matmul, expert_axis, expert_at)
+            yield codes.rows_after_exchange(matmul_at, experts.grouped_matmul, expert_axis, expert_at)
         return
     if expert_axis > 1 and experts.dispatch == "sorted":
         yield codes.dropless_exchange(place(run, "model.experts.dispatch"), expert_axis, expert_at, capacity_at)
@@ -113,16 +115,3 @@ def choose_dispatch(experts: ExpertsSpec, mesh: MeshPlan) -> tuple[str, str]:
     if expert_axis > 1:
         return "sorted", "tokens sorted into fixed slots, moved by 2 all-to-alls over `expert`; no FLOPs"
     return "sorted", "tokens sorted by expert on their own device; no FLOPs, nothing is sent"
-
-
-def choose_grouped_matmul(run: RunSpec, experts: ExpertsSpec, mesh: MeshPlan, dispatch: str) -> tuple[str, str]:
-    """The runtime's name for how experts multiply, and why. On CPU tiles take 0.87 of the step (docs/log.md)."""
-    if experts.grouped_matmul != "auto":
-        return experts.grouped_matmul, "written in the spec"
-    if experts.capacity_factor is None and run.mesh.hardware.platform == "tpu":
-        return "megablox", "blocks of rows that may be two experts'; no empty slot is multiplied"
-    if experts.capacity_factor is None:
-        return "tiles", "tiles of one expert each; only the last tile of an expert is padded"
-    if run.mesh.hardware.platform == "cpu" and mesh.axes["expert"] == 1 and dispatch == "sorted":
-        return "tiles", "tiles of one expert each; empty slots are not multiplied, which a CPU gains from"
-    return "batched", "one batched matmul over experts; empty slots are multiplied too"

@@ -20,7 +20,12 @@ _ATTENTION = re.compile(r"__cudnn\$fmha\w*?(Backward)?\b")
 _SPLASH = re.compile(r"\bsplash_m[hq]a_(fwd|dq|dkv)")
 _SPLASH_PRODUCTS = {"fwd": 2, "dq": 3, "dkv": 4}
 """Products of queries, keys and width: scores and mix; scores, their gradient and the queries'; and both others'."""
+_PALLAS = re.compile(r'custom_call_target="(?:mosaic_gpu|__gpu\$xla\.gpu\.triton|tpu_custom_call)')
+"""How programs that were written in Pallas are called on GPUs and TPUs."""
 _CAUSAL = re.compile(r'"mask_type":\s*"\w*CAUSAL')
+
+FLOATS = ("f32", "bf16", "f16")
+"""HLO's names of the types that grouped matmuls take."""
 
 
 def count_flops(module: Module, executions: Executions) -> float:
@@ -91,14 +96,17 @@ def _valid_positions(window: dict[str, str], outputs: int) -> int:
 
 
 def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
-    """Products that a library does: cuBLAS; cuDNN's attention (two products forward, five backward, half of each where
-    it skips what the causal order hides); and the splash kernels, which always skip that. Windows are not looked at."""
+    """Products that a library does: cuBLAS; grouped matmuls; cuDNN's attention (two products forward, five backward,
+    half of each where it skips what the causal order hides); and the splash kernels, which always skip that. Windows
+    are not looked at."""
     if "$gemm" in row.attributes or "$lt$matmul" in row.attributes:
         return _of_contraction(row.results[0], operands[0], _GEMM_CONTRACTED.search(row.attributes))
     splash = _SPLASH.search(row.name)
     if splash:
         queries = next(array for array in operands if len(array.shape) == 4)
         return _SPLASH_PRODUCTS[splash.group(1)] * queries.elements * queries.shape[2]
+    if _PALLAS.search(row.attributes):
+        return _of_grouped(row.results[0], [array for array in operands if array.type in FLOATS])
     attention = _ATTENTION.search(row.attributes)
     if not attention or len(operands[0].shape) != 4:
         return 0.0
@@ -106,6 +114,23 @@ def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
     products = 5 if attention.group(1) else 2
     length = keys.shape[_sequence_dim(queries, keys)]
     return products * (1.0 if _CAUSAL.search(row.attributes) else 2.0) * queries.elements * length
+
+
+def _of_grouped(result: Array, operands: list[Array]) -> float:
+    """2 x multiplications of rows [R, K] with the weights of their experts [E, K, N] or [E, N, K], or of rows with rows
+    [R, D], [R, F] (or [D, R]) to weights [E, D, F]; as if every row had an expert. 0 for any other kernel."""
+    matrices = [array for array in operands if len(array.shape) == 2]
+    stacks = [array for array in operands if len(array.shape) == 3]
+    if len(result.shape) == 2 and len(matrices) == len(stacks) == 1:
+        (rows, summed), (_, *sides) = matrices[0].shape, stacks[0].shape
+        is_grouped = sorted(sides) == sorted((summed, result.shape[1])) and result.shape[0] == rows
+        return 2.0 * result.elements * summed if is_grouped else 0.0
+    if len(result.shape) == 3 and len(matrices) == 2:
+        (_, d_in, d_out), (left, right) = result.shape, matrices
+        rows = right.elements // d_out
+        is_grouped = {left.elements, right.elements} == {rows * d_in, rows * d_out}
+        return 2.0 * rows * d_in * d_out if is_grouped else 0.0
+    return 0.0
 
 
 def _sequence_dim(queries: Array, keys: Array) -> int:

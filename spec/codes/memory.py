@@ -17,6 +17,7 @@ CODES: Final = (
     CodeInfo("MOE7104", "error", "the speed of the hardware is unknown"),
     CodeInfo("MOE7105", "error", "nothing that `auto` may become fits into memory"),
     CodeInfo("MOE7106", "error", "splash attention cannot run this model"),
+    CodeInfo("MOE7107", "error", "a grouped-matmul kernel cannot multiply these experts"),
     CodeInfo("MOE7201", "warning", "little memory is left"),
 )
 
@@ -78,6 +79,16 @@ def splash_cannot(span: Span, lanes: int, seq_len: int, seq: int, seq_len_at: Sp
         span,
         others=(Label(seq_len_at, f"{seq_len} tokens"),),
         helps=(mend, "write kernel = auto"),
+    )
+
+
+def grouped_matmul_cannot(span: Span, kernel: str, why: str) -> Diagnostic:
+    return Diagnostic(
+        "MOE7107",
+        "error",
+        f"the kernel `{kernel}` cannot multiply these experts: {why}",
+        span,
+        helps=("write grouped_matmul = auto",),
     )
 
 

@@ -293,9 +293,9 @@ EXPERTS: Final = BlockInfo(
         ),
         FieldInfo(
             "grouped_matmul",
-            ChoiceType(("auto", "reference", "batched", "tiles", "megablox")),
+            ChoiceType(("auto", "reference", "batched", "tiles", "megablox", "mosaic_gpu", "triton")),
             "How the experts' matrices are multiplied. `auto` chooses by hardware and capacity; the plan says which"
-            " and why. `megablox` is for TPUs.",
+            " and why. `megablox` is for TPUs, `mosaic_gpu` for Hopper GPUs, `triton` for any NVIDIA GPU.",
             "batched",
             default="auto",
         ),

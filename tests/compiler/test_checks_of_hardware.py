@@ -9,6 +9,7 @@ from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
 from moec.compiler.pipeline import plan_run
 from moec.compiler.typed import DataSpec, RematSpec, RunSpec
 from moec.spec.diagnostics import Diagnostic
+from moec.spec.hardware.catalogue import hardware
 
 BF16 = replace(BASELINE.model.dtype, compute="bfloat16")
 BYTES = DataSpec("code", "", ("python_stdlib",), (1.0,), "auto", "text", "bytes", 0.05, "documents", 0)
@@ -93,6 +94,50 @@ def test_splash_is_refused_where_its_blocks_do_not_fit():
     assert odd.helps[0] == "write seq_len = 128"
     cut = told(replace(run, mesh=mesh(TPU, 2, seq=2)), "MOE7106")
     assert "over 2 devices" in cut.message
+
+
+@pytest.mark.parametrize(
+    ("kernel", "change", "why"),
+    [
+        ("mosaic_gpu", {"chip": "a100"}, "it is made for h100 and h200, not a100"),
+        ("triton", {"chip": "mi300x"}, "it is made for NVIDIA's GPUs, not mi300x"),
+        ("mosaic_gpu", {"dtype": "float32"}, "it computes in bfloat16, not float32"),
+        ("mosaic_gpu", {"d_ff": 96}, "d_ff on a device must be a multiple of 64, not 96"),
+        ("mosaic_gpu", {"d_ff": 128, "model": 4}, "d_ff on a device must be a multiple of 64, not 32"),
+        ("triton", {"d_ff": 40}, "d_ff on a device must be a multiple of 16, not 40"),
+    ],
+)
+def test_a_grouped_matmul_is_refused_where_it_cannot_multiply(kernel, change, why):
+    dropless = dropless_on(**change)
+    named = replace(dropless.model.experts, grouped_matmul=kernel)
+    diagnostic = told(replace(dropless, model=replace(dropless.model, experts=named)), "MOE7107")
+    assert why in diagnostic.message
+    assert diagnostic.helps == ("write grouped_matmul = auto",)
+
+
+@pytest.mark.parametrize(
+    ("change", "kernel"),
+    [
+        ({}, "mosaic_gpu"),
+        ({"chip": "h200"}, "mosaic_gpu"),
+        ({"chip": "a100"}, "triton"),
+        ({"dtype": "float32"}, "triton"),
+        ({"d_ff": 96}, "triton"),
+        ({"d_ff": 40}, "tiles"),
+        ({"chip": "mi300x"}, "tiles"),
+    ],
+)
+def test_dropless_experts_on_a_gpu_take_the_first_kernel_that_can(change, kernel):
+    plan, told = plan_run(dropless_on(**change))
+    assert plan is not None, told
+    assert plan.routing.grouped_matmul == kernel
+
+
+def dropless_on(*, chip: str = "h100", dtype: str = "bfloat16", d_ff: int = 128, model: int = 1) -> RunSpec:
+    """Dropless experts on GPUs."""
+    experts = replace(LAPTOP.model.experts, capacity_factor=None, d_ff=d_ff)
+    spec = replace(LAPTOP.model, experts=experts, dtype=replace(LAPTOP.model.dtype, compute=dtype))
+    return replace(LAPTOP, model=spec, mesh=mesh(hardware(chip), model, model=model))
 
 
 def test_hardware_without_any_rate_is_refused():

@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from runs import BASELINE, EXPERTS, LAPTOP, POD, SPARSE
+from runs import ATTENTION, BASELINE, EXPERTS, GPU, LAPTOP, POD, SPARSE, mesh
 
 from moec.compiler.formulas import flops as formulas
 from moec.compiler.formulas.capacity import onehot_overhead
@@ -99,6 +99,19 @@ def test_one_hot_dispatch_costs_two_thirds_of_group_over_width():
 
 def test_sorted_dispatch_costs_nothing():
     assert all(one.operation != "dispatch, combine" for one in flops(LAPTOP).rows)
+
+
+def test_logits_and_scores_that_nobody_keeps_are_made_again():
+    large = replace(BASELINE, model=replace(BASELINE.model, vocab_size=2**20))
+    counts = flops(large)
+    head = next(one for one in counts.rows if one.operation == "head")
+    assert counts.executed_train_per_token == counts.conventions["padded"] + head.executed_flops_per_token
+    attention = replace(ATTENTION, kernel="cudnn")
+    fused = replace(BASELINE.model, attention=attention, dtype=replace(BASELINE.model.dtype, compute="bfloat16"))
+    counts = flops(replace(BASELINE, model=fused, mesh=mesh(GPU)))
+    scores = next(one for one in counts.rows if one.operation == "attention scores, values")
+    again = Fraction(scores.executed_flops_per_token) / 2
+    assert counts.executed_train_per_token == counts.conventions["padded"] + again
 
 
 def test_full_remat_makes_every_layer_again_but_not_the_head():

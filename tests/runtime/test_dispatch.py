@@ -63,6 +63,27 @@ def test_rows_sorted_by_expert_have_no_gaps() -> None:
     np.testing.assert_array_equal(slots.kept, experts < N_EXPERTS)
 
 
+@pytest.mark.parametrize("multiple", [2, 5, 64])
+@pytest.mark.parametrize("is_whole", [True, False], ids=["random", "all of one"])
+def test_rows_sorted_by_expert_fill_whole_blocks(multiple: int, is_whole: bool) -> None:
+    experts = random_experts(2).reshape(-1, TOP_K) if is_whole else np.full((GROUPS * TOKENS, TOP_K), 1)
+    slots, sizes = dispatch.sort_by_expert(jnp.asarray(experts), N_EXPERTS, multiple=multiple)
+    counts = np.bincount(experts.reshape(-1), minlength=N_EXPERTS)[:N_EXPERTS]
+    np.testing.assert_array_equal(sizes, -(-counts // multiple) * multiple)
+    choices, flat = np.asarray(slots.choice_of_slot_R), experts.reshape(-1)
+    assert choices.shape[0] % multiple == 0
+    assert choices.shape[0] >= sizes.sum()
+    for expert, end in enumerate(np.cumsum(sizes)):
+        own = choices[end - sizes[expert] : end]
+        assert (flat[own[: counts[expert]]] == expert).all()
+        assert (own[counts[expert] :] == flat.size).all()
+    assert (choices[sizes.sum() :] == flat.size).all()
+    taken = np.flatnonzero(choices < flat.size)
+    np.testing.assert_array_equal(np.asarray(slots.slot_of_choice_TK).reshape(-1)[choices[taken]], taken)
+    np.testing.assert_array_equal(np.asarray(slots.token_of_slot_R)[taken], choices[taken] // TOP_K)
+    np.testing.assert_array_equal(slots.kept, experts < N_EXPERTS)
+
+
 @pytest.mark.parametrize("capacity", [2, TOKENS])
 def test_gathers_and_one_hot_matmuls_are_the_same_functions_with_the_same_gradients(capacity: int) -> None:
     slots = dispatch.assign_slots(jnp.asarray(random_experts(3)), N_EXPERTS, capacity)

@@ -116,3 +116,47 @@ custom_call_target="tpu_custom_call", frontend_attributes={{kernel_metadata={{
 }}
 """
     assert flops_of(text) == products * 8 * 4 * 64 * 256 * 256
+
+
+@pytest.mark.parametrize("target", ["mosaic_gpu_v2", "__gpu$xla.gpu.triton", "tpu_custom_call"])
+@pytest.mark.parametrize("weights", ["bf16[8,64,96]", "bf16[8,96,64]"])
+def test_a_grouped_matmul_counts_each_row_once(target: str, weights: str) -> None:
+    text = f"""\
+HloModule jit_step
+
+ENTRY main (c: s32[8], x: bf16[512,64], w: {weights}) -> bf16[512,96] {{
+  %c = s32[8]{{0}} parameter(0)
+  %x = bf16[512,64]{{1,0}} parameter(1)
+  %w = {weights}{{2,1,0}} parameter(2)
+  ROOT %kernel.1 = bf16[512,96]{{1,0}} custom-call(%c, %x, %w), custom_call_target="{target}"
+}}
+"""
+    assert flops_of(text) == 2 * 512 * 64 * 96
+
+
+@pytest.mark.parametrize("rows", ["bf16[512,64]", "bf16[64,512]"])
+def test_the_gradient_of_grouped_weights_counts_each_row_once(rows: str) -> None:
+    text = f"""\
+HloModule jit_step
+
+ENTRY main (c: s32[8], x: {rows}, y: bf16[512,96]) -> f32[8,64,96] {{
+  %c = s32[8]{{0}} parameter(0)
+  %x = {rows}{{1,0}} parameter(1)
+  %y = bf16[512,96]{{1,0}} parameter(2)
+  ROOT %kernel.1 = f32[8,64,96]{{2,1,0}} custom-call(%c, %x, %y), custom_call_target="mosaic_gpu_v2"
+}}
+"""
+    assert flops_of(text) == 2 * 512 * 64 * 96
+
+
+def test_another_pallas_kernel_counts_nothing() -> None:
+    text = """\
+HloModule jit_step
+
+ENTRY main (x: bf16[512,64], w: bf16[8,32,64]) -> bf16[512,96] {
+  %x = bf16[512,64]{1,0} parameter(0)
+  %w = bf16[8,32,64]{2,1,0} parameter(1)
+  ROOT %kernel.1 = bf16[512,96]{1,0} custom-call(%x, %w), custom_call_target="mosaic_gpu_v2"
+}
+"""
+    assert flops_of(text) == 0

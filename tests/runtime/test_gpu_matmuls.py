@@ -1,0 +1,163 @@
+"""The grouped matmuls of GPUs against the reference, step by step on a CPU: JAX's for Hopper and ours in Triton."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from moec.runtime import mosaic_matmul, triton_matmul
+from moec.runtime.batch import Batch
+from moec.runtime.dispatch import sort_by_expert
+from moec.runtime.expert_network import ExpertWeights
+from moec.runtime.experts import BY_ROWS, apply_experts, route
+from moec.runtime.sorted_rows import ROWS_OF_EXPERT
+from moec.runtime.weights import Weight
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+N_EXPERTS, D_MODEL, D_FF = 4, 64, 128
+MOSAIC_STEPS_ON_CPU = tuple(map(int, jax.__version__.split(".")[:2])) >= (0, 11)
+KERNELS = (
+    pytest.param(
+        "mosaic_gpu",
+        marks=pytest.mark.skipif(not MOSAIC_STEPS_ON_CPU, reason="jax 0.10 cannot interpret its kernel of gradients"),
+    ),
+    "triton",
+)
+MATMULS = {"mosaic_gpu": mosaic_matmul.matmul, "triton": triton_matmul.matmul}
+
+
+@contextlib.contextmanager
+def on_gpu(kernel: str) -> Iterator[None]:
+    """Takes a GPU's steps on a CPU."""
+    if kernel == "triton":
+        from jax.experimental import pallas as pl
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pl, "pallas_call", functools.partial(pl.pallas_call, interpret=True))
+            yield
+    else:
+        from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams, force_gpu_interpret_mode
+
+        with force_gpu_interpret_mode(InterpretGPUParams(uninitialized_memory="nan")):
+            yield
+
+
+def drawn(*shape: int, seed: int, scale: float = 1.0) -> jax.Array:
+    return jnp.asarray(scale * np.random.default_rng(seed).normal(size=shape), jnp.bfloat16)
+
+
+def sorted_choices(counts: tuple[int, ...], n_choices: int) -> jax.Array:
+    """Expert ids [T, 1] of which each expert has its count and the others ask for none, mixed up."""
+    ids = np.repeat(np.arange(len(counts) + 1), (*counts, n_choices - sum(counts)))
+    return jnp.asarray(np.random.default_rng(7).permutation(ids)[:, None], jnp.int32)
+
+
+def close(ours: Any, reference: Any, tolerance: float = 0.02) -> None:
+    """Within bfloat16's rounding of the largest number there is."""
+
+    def check(a: jax.Array, b: jax.Array) -> None:
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max(initial=1e-6))
+
+    jax.tree.map(check, ours, reference)
+
+
+def reference(x: jax.Array, w: jax.Array, counts: jax.Array) -> jax.Array:
+    """`x[r] @ w[expert of r]`, zero in rows that no expert has, in float32."""
+    expert = np.repeat(np.arange(N_EXPERTS + 1), (*counts, x.shape[0] - sum(counts)))
+    own = jnp.concatenate([w, jnp.zeros_like(w[:1])]).astype(jnp.float32)[expert]
+    return jnp.einsum("rd,rdf->rf", x.astype(jnp.float32), own)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pytest.param((64, 64, 64, 64), id="all alike"),
+        pytest.param((0, 192, 64, 0), id="empty and several blocks"),
+        pytest.param((64, 0, 0, 64), id="fewer than there are rows"),
+        pytest.param((0, 0, 256, 0), id="all of one"),
+        pytest.param((0, 0, 0, 0), id="none"),
+    ],
+)
+def test_a_kernel_gives_the_products_and_gradients_of_the_reference(kernel, counts) -> None:
+    rows, own = 256, sum(counts)
+    x, w = drawn(rows, D_MODEL, seed=1), drawn(N_EXPERTS, D_MODEL, D_FF, seed=2, scale=0.1)
+    slopes = drawn(rows, D_FF, seed=3).at[own:].set(0)
+
+    @jax.jit
+    def with_gradients(x, w):
+        y, pull_back = jax.vjp(lambda x, w: MATMULS[kernel](x, w, jnp.asarray(counts, jnp.int32)), x, w)
+        return y, *pull_back(slopes)
+
+    with on_gpu(kernel):
+        y, to_x, to_w = jax.block_until_ready(with_gradients(x, w))
+    expected, pull_back = jax.vjp(functools.partial(reference, counts=counts), x, w)
+    expected_to_x, expected_to_w = pull_back(slopes.astype(jnp.float32))
+    assert (y.dtype, to_x.dtype, to_w.dtype) == (x.dtype, x.dtype, w.dtype)
+    close((y[:own], to_x[:own], to_w), (expected[:own], expected_to_x[:own], expected_to_w))
+
+
+def layer(kernel: str, ids: jax.Array, x: jax.Array, weights: ExpertWeights) -> tuple[jax.Array, Any]:
+    """Outputs of all rows of the experts of `ids`, and the gradients of a sum of them, of rows that have an expert."""
+    slots, counts = sort_by_expert(ids, N_EXPERTS, multiple=ROWS_OF_EXPERT[kernel])
+    is_real = (slots.choice_of_slot_R < ids.size)[:, None]
+    taken = jnp.where(is_real, x[jnp.minimum(slots.token_of_slot_R, ids.shape[0] - 1)], 0)
+
+    def loss(x: jax.Array, weights: ExpertWeights) -> tuple[jax.Array, jax.Array]:
+        y = BY_ROWS[kernel](x, counts, weights, "swiglu")
+        return jnp.sum(jnp.where(is_real, jnp.sin(y.astype(jnp.float32)), 0)), y
+
+    gradients, y = jax.grad(loss, argnums=(0, 1), has_aux=True)(taken, weights)
+    return jnp.where(is_real, y, 0), gradients
+
+
+def expert_weights() -> ExpertWeights:
+    shapes = ((D_MODEL, D_FF), (D_MODEL, D_FF), (D_FF, D_MODEL), (D_FF,), (D_FF,), (D_MODEL,))
+    return ExpertWeights(*(drawn(N_EXPERTS, *shape, seed=i, scale=0.2) for i, shape in enumerate(shapes)))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_rows_that_are_not_numbers_poison_neither_weights_nor_neighbours(kernel) -> None:
+    counts = (70, 1, 0, 30)
+    ids, x = sorted_choices(counts, 120), drawn(120, D_MODEL, seed=5)
+    run = jax.jit(functools.partial(layer, kernel))
+    with on_gpu(kernel):
+        clean = jax.block_until_ready(run(ids, x, expert_weights()))
+        of_none = jnp.where(ids == N_EXPERTS, jnp.nan, x)
+        close(run(ids, of_none, expert_weights()), clean)
+        y, (_, to_weights) = run(ids, jnp.where(ids == 3, jnp.nan, x), expert_weights())
+    close(y[:192], clean[0][:192])
+    close(jax.tree.map(lambda leaf: leaf[:3], to_weights), jax.tree.map(lambda leaf: leaf[:3], clean[1][1]))
+    assert np.isnan(np.asarray(to_weights.w_up[3], np.float32)).any()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("capacity", [3, None])
+def test_a_layer_computes_what_the_reference_computes(kernel, capacity, batch_of) -> None:
+    batch: Batch = batch_of(2, 8)
+    own = expert_weights()
+    arrays: dict[str, Weight] = {name: getattr(own, name) for name in own.__dataclass_fields__}
+    x = drawn(2, 8, D_MODEL, seed=6)
+    router = drawn(D_MODEL, N_EXPERTS, seed=7).astype(jnp.float32)
+
+    def by(kernel: str, dispatch: str) -> Callable[[], Any]:
+        def loss(x: jax.Array, arrays: dict[str, Weight]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            routing = route(x, router, batch, top_k=2, score="softmax", order="topk_then_score", bias=None)
+            options = {"activation": "swiglu", "group_size": 8, "capacity": capacity, "dispatch": dispatch}
+            y, dropped = apply_experts(x, routing, **arrays, **options, grouped_matmul=kernel)
+            return jnp.sum(jnp.sin(y.astype(jnp.float32))), (y, dropped)
+
+        return jax.jit(lambda: jax.grad(loss, argnums=(0, 1), has_aux=True)(x, arrays))
+
+    with on_gpu(kernel):
+        ours = jax.block_until_ready(by(kernel, "sorted")())
+    close(ours, by("reference", "onehot")(), tolerance=0.04)
