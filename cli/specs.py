@@ -146,12 +146,13 @@ def read_placed_plans(path: str, run: str | None) -> tuple[tuple[Plan, Places], 
 
 def stop_on_errors(diagnostics: tuple[Diagnostic, ...], sources: Sources) -> None:
     """Tells `diagnostics` on standard error, and ends the command if there is an error among them."""
+    from moec.spec.allowances import without_allowed
     from moec.spec.diagnostics import has_errors, in_order
 
-    if not diagnostics:
-        return
-    tell(in_order(diagnostics), sources)
-    if has_errors(diagnostics):
+    told = in_order(without_allowed(diagnostics, sources)) if diagnostics else ()
+    if told:
+        tell(told, sources)
+    if has_errors(told):
         raise Failure("", DIAGNOSED if sources else MISUSED)
 
 

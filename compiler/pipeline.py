@@ -51,6 +51,7 @@ from moec.compiler.planner.scale import TRIED, Sized, doubts, scale_plan, scales
 from moec.compiler.planner.wall_clock import equal_wall_clock
 from moec.compiler.resolve import resolve
 from moec.compiler.typed import MESH_AXES, Auto, RunSpec, TypedSpec
+from moec.spec.allowances import check_allowances
 from moec.spec.codes import budget as budget_codes
 from moec.spec.diagnostics import Diagnostic, has_errors, in_order
 from moec.spec.loader import LoadedFiles
@@ -287,7 +288,7 @@ def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:
     spec, of_reading = read(loaded)
     typed, of_resolving = resolve(spec)
     _, of_planning = plan_all(typed)
-    return in_order((*of_reading, *of_resolving, *of_planning))
+    return in_order(check_allowances((*of_reading, *of_resolving, *of_planning), loaded))
 
 
 def plan_all(typed: TypedSpec) -> tuple[tuple[Plan, ...], tuple[Diagnostic, ...]]:

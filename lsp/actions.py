@@ -1,6 +1,6 @@
 """Mends that the editor offers for what it shows: those that a diagnostic brings, and those that its help spells out.
 
-The language has no way to suppress a diagnostic, so none is offered.
+A warning can be allowed by a comment with a reason, which the user writes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lsprotocol import types
 from moec.lsp.diagnostics import as_lsp
 from moec.lsp.view import View, info_of
 from moec.lsp.walking import Spot, spot_at
+from moec.spec.allowances import MARK, can_be_allowed
 from moec.spec.diagnostics import Diagnostic, Fix
 from moec.spec.fields.info import BlockInfo
 from moec.spec.fields.table import field_info
@@ -89,6 +90,7 @@ def _mends(view: View, told: Diagnostic) -> Iterator[_Mend]:
     yield from (_Mend(fix, told) for fix in _additions(view, told, spot))
     yield from (_Mend(fix, told) for fix in _nearest_values(view, told, spot))
     yield from (_Mend(fix, told) for fix in _removals(view, told, spot))
+    yield from (_Mend(fix, told) for fix in _allowances(view, told))
 
 
 # ---- what is missing ----
@@ -176,6 +178,24 @@ def _removals(view: View, told: Diagnostic, spot: Spot) -> Iterator[Fix]:
         end = source.line_starts[number] if number < len(source.line_starts) else len(source.text)
         span = Span(span.file, text.address(start), text.address(start) + end - start)
     yield Fix(_REMOVABLE[told.code], span, "")
+
+
+# ---- what may stay ----
+
+
+def _allowances(view: View, told: Diagnostic) -> Iterator[Fix]:
+    """A comment above the warning that allows it, once its reason is written."""
+    if told.severity == "error" or not can_be_allowed(told.code):
+        return
+    text, real = view.front.texts[told.span.file], view.front.real(told.span)
+    source = text.source
+    number = source.position(real.start).line
+    start, line = source.line_starts[number - 1], source.line(number)
+    indent = line[: len(line) - len(line.lstrip())]
+    ending = "\r\n" if "\r\n" in source.text else "\n" if "\n" in source.text else "\r"
+    at = text.address(start + len(indent))
+    comment = f"# {MARK} {told.code}: "
+    yield Fix(f"allow {told.code} here, with a reason", Span(told.span.file, at, at), f"{comment}{ending}{indent}")
 
 
 # ---- what has a successor ----

@@ -16,6 +16,7 @@ from moec.compiler.resolve import resolve_alone
 from moec.compiler.typed import RunSpec, StudySpec
 from moec.lsp.front import Front
 from moec.lsp.pieces import Piece, Pieced
+from moec.spec.allowances import check_allowances
 from moec.spec.blocks import BlockKey, SpecBlock
 from moec.spec.diagnostics import Diagnostic, in_order
 
@@ -89,6 +90,7 @@ class Checker:
             if is_new:
                 yield
         self._drop_old(front, runs)
+        told = [*check_allowances(told, front.loaded, front.real, front.address)]
         return Checked(front, tuple(runs), plans, in_order(told))
 
     def _resolve(self, front: Front, leaning: _Leaning, key: BlockKey, block: SpecBlock) -> tuple[_Resolved, bool]:

@@ -53,6 +53,11 @@ class Front:
         text = self.texts.get(span.file)
         return text.real(span) if text else Span(self.main, 0, 0)
 
+    def address(self, span: Span) -> Span:
+        """`span`, which is in places of a file that was read, in addresses."""
+        text = self.texts[span.file]
+        return Span(span.file, text.address(span.start), text.address(span.end))
+
 
 class Library:
     """The files that are open in the editor, and the pieces of all files that were read."""

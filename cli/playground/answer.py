@@ -19,6 +19,7 @@ from moec.compiler.report.document import Part, Report
 from moec.compiler.report.sections import report_of
 from moec.compiler.resolve import resolve
 from moec.compiler.units import numbers_in_words
+from moec.spec.allowances import check_allowances
 from moec.spec.diagnostics import Diagnostic, in_order
 from moec.spec.loader import load_text
 from moec.spec.reader import read
@@ -41,6 +42,7 @@ def answer(name: str, text: str, run: str | None) -> Json:
     whole = [name for name, plan in plans.items() if plan is not None]
     shown = run if run in whole else next(iter(whole), None)
     plan = plans[shown] if shown else None
+    told = check_allowances(told, loaded)
     return _answer(told, loaded.sources, tuple(plans), _plan(plan, loaded.sources) if plan else None)
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from moec.spec.codes import (
+    allowances,
     budget,
     depth_routing,
     experts,
@@ -29,7 +30,7 @@ from moec.spec.codes.info import CodeInfo
 
 MODULES: Final = (
     *(files, syntax, yaml_form, names, types),
-    *(model, mesh, experts, depth_routing, budget, memory, run, lints),
+    *(model, mesh, experts, depth_routing, budget, memory, run, lints, allowances),
 )
 
 CODES: Final[Mapping[str, CodeInfo]] = MappingProxyType(

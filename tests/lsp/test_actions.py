@@ -85,6 +85,31 @@ def test_all_that_is_safe_is_mended_at_once_and_no_guess_is_made(desk: Desk) -> 
     assert {one for one in codes(desk.view(text)) if one.startswith("MOE1")} == set()
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_warning_can_be_allowed_with_a_reason(desk: Desk, ending: str) -> None:
+    text = BASE.replace("let heads = 12", "let more = 1\nlet heads = 12").replace("\n", ending)
+    view = desk.view(text)
+    assert codes(view) == ["MOE2015"]
+    allowed = applied(view, offered(view)["allow MOE2015 here, with a reason"])
+    comment = f"# moec: allow MOE2015: {ending}let more = 1"
+    assert comment in allowed
+    assert codes(desk.view(allowed)) == ["MOE9301", "MOE2015"]
+    assert codes(desk.view(allowed.replace("MOE2015: ", "MOE2015: for later"))) == []
+
+
+def test_an_allowance_is_shown_where_it_stands(desk: Desk) -> None:
+    text = BASE.replace("let heads = 12", "# moec: allow MOE9102\n\nlet heads = 12") + "# moec: allow MOE9101\n"
+    view = desk.view(text)
+    assert view.checked is not None
+    shown = [view.text.source.slice(view.front.real(one.span)) for one in view.checked.diagnostics]
+    assert shown == ["# moec: allow MOE9102", "# moec: allow MOE9101"]
+
+
+def test_an_error_cannot_be_allowed(desk: Desk) -> None:
+    view = desk.view(BASE.replace("tokens = 256 }", "tokens = 320 }"))
+    assert not any(title.startswith("allow") for title in offered(view))
+
+
 def test_a_right_text_has_no_actions(desk: Desk) -> None:
     assert offered(desk.view(BASE)) == {}
 
