@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from moec.compiler.passes import choose_grouped_matmul as compiler
 from moec.runtime import mosaic_matmul, triton_matmul
 from moec.runtime.batch import Batch
 from moec.runtime.dispatch import sort_by_expert
@@ -75,6 +76,14 @@ def reference(x: jax.Array, w: jax.Array, counts: jax.Array) -> jax.Array:
     expert = np.repeat(np.arange(N_EXPERTS + 1), (*counts, x.shape[0] - sum(counts)))
     own = jnp.concatenate([w, jnp.zeros_like(w[:1])]).astype(jnp.float32)[expert]
     return jnp.einsum("rd,rdf->rf", x.astype(jnp.float32), own)
+
+
+def test_compiler_and_runtime_agree_on_what_the_kernels_take() -> None:
+    assert dict(compiler.ROWS_OF_EXPERT) == ROWS_OF_EXPERT
+    assert {"mosaic_gpu": mosaic_matmul.BLOCK, "triton": triton_matmul.BLOCK_ROWS} == ROWS_OF_EXPERT
+    blocks = {"mosaic_gpu": mosaic_matmul.BLOCK, "triton": triton_matmul.WIDTH_MULTIPLE}
+    assert dict(compiler.WIDTH_MULTIPLES) == blocks
+    assert set(compiler.BY_ROWS) == set(BY_ROWS)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
