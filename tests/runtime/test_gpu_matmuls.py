@@ -25,13 +25,8 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 N_EXPERTS, D_MODEL, D_FF = 4, 64, 128
 MOSAIC_STEPS_ON_CPU = tuple(map(int, jax.__version__.split(".")[:2])) >= (0, 11)
-KERNELS = (
-    pytest.param(
-        "mosaic_gpu",
-        marks=pytest.mark.skipif(not MOSAIC_STEPS_ON_CPU, reason="jax 0.10 cannot interpret its kernel of gradients"),
-    ),
-    "triton",
-)
+NEEDS_STEPS = pytest.mark.skipif(not MOSAIC_STEPS_ON_CPU, reason="jax 0.10 cannot interpret its kernel of gradients")
+KERNELS = (pytest.param("mosaic_gpu", marks=NEEDS_STEPS), "triton")
 MATMULS = {"mosaic_gpu": mosaic_matmul.matmul, "triton": triton_matmul.matmul}
 
 
@@ -149,7 +144,7 @@ def test_rows_that_are_not_numbers_poison_neither_weights_nor_neighbours(kernel)
     assert np.isnan(np.asarray(to_weights.w_up[3], np.float32)).any()
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", [pytest.param("mosaic_gpu", marks=[NEEDS_STEPS, pytest.mark.slow]), "triton"])
 @pytest.mark.parametrize("capacity", [3, None])
 def test_a_layer_computes_what_the_reference_computes(kernel, capacity, batch_of) -> None:
     batch: Batch = batch_of(2, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jax.experimental import pallas
 from jax.sharding import NamedSharding, PartitionSpec
 
 from moec.runtime.batch import Batch, Objective
@@ -144,12 +146,17 @@ def forward(axes: dict[str, int], options: dict[str, Any], tiny_model, batch_of,
         ({"data": 2, "expert": 2, "model": 2}, {"dispatch": "onehot", "bias": True, **SLOTS}),
         ({"data": 2, "expert": 2, "model": 2}, {"dispatch": "all_gather", "bias": True, **SLOTS}),
         ({"data": 4, "model": 2}, {"dispatch": "sorted", "grouped_matmul": "tiles", "bias": True, **SLOTS}),
+        (
+            {"data": 2, "fsdp": 2, "expert": 2},
+            {"dispatch": "all_gather", "grouped_matmul": "triton", "bias": True, **DROPLESS},
+        ),
     ],
     ids=str,
 )
 def test_every_way_to_reach_the_experts_gives_the_loss_of_one_device(
-    axes, options, tiny_model, batch_of, shape_of
+    axes, options, tiny_model, batch_of, shape_of, monkeypatch
 ) -> None:
+    monkeypatch.setattr(pallas, "pallas_call", functools.partial(pallas.pallas_call, interpret=True))
     options = {"layers": ("moe",), "repeats": 0, **options}
     plain = options | {"dispatch": "sorted", "grouped_matmul": "batched"}
     _, alone = forward({}, plain, tiny_model, batch_of, shape_of)
