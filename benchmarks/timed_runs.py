@@ -41,7 +41,7 @@ class TimedStep:
 def timed_step(program: Program, vocab_size: int) -> TimedStep:
     """The program's step on random tokens; whole rows are one document. Not run yet."""
     layout = lay_out(program, make_mesh(program.mesh))
-    batch = _random_batch(program, vocab_size)
+    batch = random_batch(program, vocab_size)
     train_step = jit_train_step(program, layout)
 
     def step(state: object) -> tuple[object, object]:
@@ -52,7 +52,7 @@ def timed_step(program: Program, vocab_size: int) -> TimedStep:
     return TimedStep(step, initial_state(program, layout), vocab_size)
 
 
-def _random_batch(program: Program, vocab_size: int) -> Batch:
+def random_batch(program: Program, vocab_size: int) -> Batch:
     training = program.training
     shape = (training.micro_batches, training.micro_sequences, training.seq_len)
     tokens = np.random.default_rng(0).integers(0, vocab_size, (*shape[:2], shape[2] + 1)).astype(np.int32)

@@ -33,6 +33,8 @@ class Work:
     top_k: int
     capacity_factor: float | None
     """None: no token is dropped."""
+    kv_heads: int = 0
+    """0: as many as heads."""
 
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, CLIP, BALANCE_LOSS = 3e-4, (0.9, 0.95), 0.1, 1.0, 0.01

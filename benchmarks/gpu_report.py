@@ -1,0 +1,197 @@
+"""The results of benchmarks/gpu.py as Markdown, and the arithmetic behind its columns."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+TITLES = {
+    "matmuls": "Grouped matmuls",
+    "attention": "Attention",
+    "steps": "Training steps of emitted programs",
+    "torch": "The same models on torch",
+}
+NOT_CLAIMED = """What is not claimed: other shapes, other devices, more than one of them; that a difference smaller than the quartiles
+is more than noise; that models learn anything from random tokens. Programs run one after the other, not in turns, for
+their memory does not fit side by side; with time left all are timed again in the same order, and their repetitions are
+put together. The two routings of a program take turns, step by step."""
+KERNEL_NOTE = """FLOPs are those of the rows that have an expert, and of the pairs of tokens that see each other (the causal half, the
+own document), forward and twice as much backward; empty slots and masked pairs count nothing. An error is that of the
+worst row, in attention of the worst head, against the reference in float32. `uneven` loads are drawn from a Dirichlet
+distribution of concentration 20; `batched` then has as many slots for each expert as the busiest needs."""
+STEP_NOTE = """MFU is the plan's `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no
+empty slots, nothing computed twice) times the tokens of a step, over its seconds and the chip's peak. Peak memory is
+the device allocator's in that process, memory by the compiler what the compiled step needs. `random` routing is that
+of a freshly drawn router on random tokens, trained while it is timed; `balanced` gives token t the experts t K to
+t K + K - 1, modulo E. `busiest` is the fullest expert's load over the mean in the worst layer, in the last step."""
+TORCH_NOTE = """transformers' Llama and Mixtral in eager mode, weights and AdamW in bfloat16 (moec keeps both in float32), attention by
+`sdpa`, the fused AdamW, nothing dropped, routing by its own router. MFU as above, with the same FLOPs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and quartiles of some repetitions."""
+
+    low: float
+    middle: float
+    high: float
+    count: int
+
+
+def spread(seconds: list[float]) -> Spread:
+    """Of one repetition all three are the same."""
+    if len(seconds) == 1:
+        return Spread(seconds[0], seconds[0], seconds[0], 1)
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return Spread(low, middle, high, len(seconds))
+
+
+def mfu(train_flops_per_token: float, tokens: int, seconds: float, peak_flops_per_second: float) -> float | None:
+    """Model FLOPs utilisation: what the mathematics of a step needs over what the chip could do in its time. None where
+    the peak is not known. Source: Chowdhery et al. 2022, arXiv 2204.02311, appendix B; attention counted causally."""
+    if not peak_flops_per_second:
+        return None
+    return train_flops_per_token * tokens / (seconds * peak_flops_per_second)
+
+
+def document(work: Row, rows: list[Row], heading: str) -> str:
+    """The whole page; `rows` in the order of their tables."""
+    chip = work["chip"]
+    notes = {"matmuls": KERNEL_NOTE, "steps": STEP_NOTE, "torch": TORCH_NOTE}
+    parts = [heading, NOT_CLAIMED]
+    for table, title in TITLES.items():
+        own = [row for row in rows if row["table"] == table]
+        skipped = [row for row in own if "skipped" in row]
+        measured = [row for row in own if "skipped" not in row]
+        if not own:
+            continue
+        parts.append(f"## {title}")
+        parts += [notes[table]] if table in notes else []
+        if measured:
+            parts.append(markdown(COLUMNS[table], measured, chip))
+        parts += [f"- {row['subject']}: skipped, {row['skipped']}" for row in skipped]
+    failed = [row for row in rows if "failed" in row]
+    if failed:
+        parts.append("## What failed")
+        parts.append("\n".join(f"- {row['table']}, {row['subject']}, {row['row']}: {row['failed']}" for row in failed))
+    return "\n\n".join(parts) + "\n"
+
+
+Cell = Callable[[Row, Row], str]
+"""A row's text in one column, given the chip."""
+
+
+def markdown(columns: dict[str, Cell], rows: Iterable[Row], chip: Row) -> str:
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(cell(row, chip) for cell in columns.values())} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _subject(row: Row, chip: Row) -> str:
+    return str(row["subject"])
+
+
+def _name(row: Row, chip: Row) -> str:
+    return str(row["row"])
+
+
+def _seconds(scale: float, places: int) -> Cell:
+    """The median, or that there is none."""
+
+    def cell(row: Row, chip: Row) -> str:
+        return f"{scale * spread(row['seconds']).middle:,.{places}f}" if row.get("seconds") else "failed"
+
+    return cell
+
+
+def _quartiles(scale: float, places: int) -> Cell:
+    def cell(row: Row, chip: Row) -> str:
+        if not row.get("seconds"):
+            return "–"
+        told = spread(row["seconds"])
+        return f"{scale * told.low:,.{places}f} to {scale * told.high:,.{places}f} of {told.count}"
+
+    return cell
+
+
+def _rate(row: Row, chip: Row) -> str:
+    if not row.get("seconds"):
+        return "–"
+    return f"{row['flops'] / spread(row['seconds']).middle / 1e12:,.3g}"
+
+
+def _of_achievable(row: Row, chip: Row) -> str:
+    achievable = chip["achievable_flops_per_second"]
+    if not row.get("seconds") or not achievable:
+        return "–"
+    return f"{row['flops'] / spread(row['seconds']).middle / achievable:.0%}"
+
+
+def _error(row: Row, chip: Row) -> str:
+    return f"{row['error']:.1e}" if "error" in row else "–"
+
+
+def _tokens(row: Row, chip: Row) -> str:
+    return f"{row['tokens'] / spread(row['seconds']).middle:,.0f}" if row.get("seconds") else "–"
+
+
+def _mfu(row: Row, chip: Row) -> str:
+    if not row.get("seconds"):
+        return "–"
+    seconds = spread(row["seconds"]).middle
+    used = mfu(row["train_flops_per_token"], row["tokens"], seconds, chip["peak_flops_per_second"])
+    return "–" if used is None else f"{used:.1%}"
+
+
+def _gigabytes(name: str) -> Cell:
+    return lambda row, chip: f"{row[name] / 1e9:,.2f}" if row.get(name) else "–"
+
+
+def _number(name: str, places: int) -> Cell:
+    return lambda row, chip: f"{row[name]:,.{places}f}" if name in row else "–"
+
+
+def _memory_ratio(row: Row, chip: Row) -> str:
+    return f"{row['peak_bytes'] / row['planned_bytes']:.2f}" if row.get("peak_bytes") else "–"
+
+
+def _time_ratio(row: Row, chip: Row) -> str:
+    return f"{spread(row['seconds']).middle / row['planned_seconds']:.2f}" if row.get("seconds") else "–"
+
+
+KERNEL_COLUMNS: dict[str, Cell] = {
+    "ms": _seconds(1e3, 3),
+    "quartiles": _quartiles(1e3, 3),
+    "TFLOP/s": _rate,
+    "of achievable": _of_achievable,
+    "error": _error,
+}
+STEP_COLUMNS: dict[str, Cell] = {
+    "routing": _name,
+    "s/step": _seconds(1, 4),
+    "quartiles": _quartiles(1, 4),
+    "tokens/s": _tokens,
+    "MFU": _mfu,
+    "peak GB": _gigabytes("peak_bytes"),
+}
+COLUMNS: dict[str, dict[str, Cell]] = {
+    "matmuls": {"experts, kernel": _subject, "loads, operation": _name, **KERNEL_COLUMNS},
+    "attention": {"kernel": _subject, "documents, operation": _name, **KERNEL_COLUMNS},
+    "steps": {
+        "program": _subject,
+        **STEP_COLUMNS,
+        "plan GB": _gigabytes("planned_bytes"),
+        "peak / plan": _memory_ratio,
+        "by the compiler, GB": _gigabytes("compiler_bytes"),
+        "plan s": _number("planned_seconds", 4),
+        "measured / plan": _time_ratio,
+        "busiest": _number("busiest", 2),
+        "dropped": _number("dropped", 3),
+        "compiling, s": _number("compiling", 1),
+    },
+    "torch": {"model": _subject, **STEP_COLUMNS},
+}

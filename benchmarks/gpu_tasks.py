@@ -1,0 +1,141 @@
+"""What benchmarks/gpu.py measures, a task for each process, and how a task is run. Needs the standard library alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WORK = "work.json"
+"""Beside the programs: what is known of them where the compiler is not."""
+
+FOLDER = Path(__file__).parent
+GROUPS = ("kernels", "dense", "coarse", "fine", "torch")
+LOADS = ("even", "uneven")
+OPERATIONS = {
+    "matmuls": ("product", "gradient to rows", "gradient to weights"),
+    "attention": ("forward", "forward and gradients"),
+}
+SECONDS = {"gpu": {"kernels": 1.5, "steps": 8.0}, "cpu": {"kernels": 0.05, "steps": 0.2}}
+"""Of timing: of one load or kind of documents, and of a program's steps."""
+
+ERROR = re.compile(r"^[\w.]*(Error|Exception|Exit|Interrupt)\b")
+MESSAGE = 300
+"""Characters of a message that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one process measures: `wanted` is its worker's argument, `rows` the names of the rows that it shall tell.
+
+    `table` is that of the results in which the rows stand, below `subject`; `facts` go into each of them.
+    """
+
+    group: str
+    table: str
+    subject: str
+    worker: str
+    wanted: dict[str, Any]
+    rows: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def group_of(run: str) -> str:
+    """dense, coarse or fine: a run's name begins with it."""
+    return run.partition("_")[0]
+
+
+def read_work(folder: Path) -> dict[str, Any]:
+    """Errors: SystemExit where `folder` has none."""
+    path = folder / WORK
+    if not path.is_file():
+        raise SystemExit(f"{folder} has no {WORK}: write the programs with --emit {folder}")
+    work: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return work
+
+
+def tasks_of(work: dict[str, Any], folder: Path) -> list[Task]:
+    """All tasks, in the order in which they are run."""
+    seconds = SECONDS[work["chip"]["platform"]]
+    tasks = []
+    for entry in work["matmuls"]:
+        rows = tuple(f"{loads}, {operation}" for loads in LOADS for operation in OPERATIONS["matmuls"])
+        wanted = entry | {"loads": LOADS, "seconds": seconds["kernels"]}
+        subject = f"{entry['name']} {entry['kernel']}"
+        tasks.append(Task("kernels", "matmuls", subject, "matmul_worker", wanted, rows, {}))
+    for entry in work["attention"]:
+        rows = tuple(f"{kind}, {operation}" for kind in entry["documents"] for operation in OPERATIONS["attention"])
+        wanted = entry | {"seconds": seconds["kernels"]}
+        tasks.append(Task("kernels", "attention", entry["kernel"], "attention_worker", wanted, rows, {}))
+    for entry in work["programs"]:
+        wanted = entry | {"program": str(folder / entry["program"]), "seconds": seconds["steps"]}
+        rows, name = tuple(entry["routings"]), entry["name"]
+        tasks.append(Task(group_of(name), "steps", name, "step_worker", wanted, rows, entry))
+    for entry in work["torch"]:
+        subject = f"{entry['name']} {entry['implementation']}" if entry["work"]["n_experts"] else entry["name"]
+        wanted = entry | {"seconds": seconds["steps"]}
+        tasks.append(Task("torch", "torch", subject, "torch_worker", wanted, ("random",), entry))
+    return tasks
+
+
+def run(task: Task, environment: dict[str, str], limit: float) -> Iterator[dict[str, Any]]:
+    """The rows of a task as its process tells them; those that it did not tell when it ended, or was killed after
+    `limit` seconds, failed."""
+    command = (sys.executable, str(FOLDER / "gpu_workers" / f"{task.worker}.py"), json.dumps(task.wanted))
+    untold, late = list(task.rows), threading.Event()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(limit, stop)
+        timer.start()
+        try:
+            for line in process.stdout:
+                row = json.loads(line)
+                untold.remove(row["row"])
+                yield row
+            status = process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+        log.seek(0)
+        reason = f"killed after {limit:.0f} s" if late.is_set() else reason_of(status, log.read())
+    for name in untold:
+        yield {"row": name, "failed": reason}
+
+
+def reason_of(status: int, said: str) -> str:
+    """Why a process ended: its last exception, else its last line."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
+    last = " ".join(lines[errors[-1] :]) if errors else (lines or [""])[-1]
+    return f"status {status}: {' '.join(last.split())}"[:MESSAGE]
+
+
+def environment_of(platform: str, links: Path, cache: Path) -> dict[str, str]:
+    """The environment of the workers: moec.runtime of this checkout and nothing else of moec, which `links` gets a
+    link to; JAX on this platform alone, with compiled programs kept in `cache`."""
+    (links / "moec").mkdir()
+    (links / "moec" / "runtime").symlink_to(FOLDER.parent / "runtime", target_is_directory=True)
+    paths = [str(links), *filter(None, (os.environ.get("PYTHONPATH"),))]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "JAX_PLATFORMS": "cpu" if platform == "cpu" else "cuda",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "JAX_TRACEBACK_FILTERING": "off",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95",
+    }

@@ -1,0 +1,42 @@
+"""How a worker of benchmarks/gpu.py answers: a JSON object per measured row, as soon as it has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import IO, Any
+
+Row = dict[str, Any]
+"""One measured row: its `row` (the name), and what was measured."""
+
+
+class Answers:
+    """Rows go to the standard output; whatever else is printed goes to the standard error."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self.out = out
+
+    def tell(self, row: str, **measured: Any) -> None:
+        """Answers with one row."""
+        print(json.dumps({"row": row, **measured}), file=self.out, flush=True)
+
+
+def answers() -> Answers:
+    """Takes the standard output for itself, from now on."""
+    mine = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return Answers(mine)
+
+
+def asked() -> Row:
+    """What this worker shall measure: the object in its first argument."""
+    wanted: Row = json.loads(sys.argv[1])
+    return wanted
+
+
+def about_jax() -> Row:
+    """The device and the version, as every row of JAX's tells them."""
+    import jax
+
+    return {"device": jax.devices()[0].device_kind, "version": f"jax {jax.__version__}"}

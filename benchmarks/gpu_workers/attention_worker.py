@@ -1,0 +1,122 @@
+"""Attention by one kernel at the shapes of the models: forward, and forward with all gradients, each held to the
+reference in float32 before it is timed.
+
+Documents are `whole`, one in each sequence, or `packed`, several of random lengths and padding at the end. The kernel
+`cudnn_without_mask` is cuDNN's without the mask of documents that the runtime gives it: what the mask costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+from answers import Answers, Row, about_jax, answers, asked
+from jax import numpy as jnp
+from timing import judge, samples, worst_error
+
+from moec.runtime import attention_kernels
+
+DOCUMENTS_OF_SEQUENCE = 6
+OPERATIONS = ("forward", "forward and gradients")
+Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Arrays = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def segments(wanted: Row, documents: str) -> np.ndarray:
+    """The document of each token [B, S], numbered from 1; 0 is padding."""
+    sequences, length = wanted["sequences"], wanted["length"]
+    if documents == "whole":
+        return np.ones((sequences, length), np.int32)
+    rng = np.random.default_rng(0)
+    rows = np.empty((sequences, length), np.int32)
+    for row in rows:
+        ends = np.sort(rng.choice(np.arange(1, length), DOCUMENTS_OF_SEQUENCE, replace=False))
+        row[:] = np.searchsorted(ends, np.arange(length), side="right") + 1
+        row[ends[-1] :] = 0
+    return rows
+
+
+def flops(wanted: Row, segments_BS: np.ndarray) -> float:
+    """Of the forward pass: two products of d_head for each pair of tokens that see each other, and no others."""
+    pairs = 0
+    for row in segments_BS:
+        sizes = np.unique(row, return_counts=True)[1].astype(float)
+        pairs += np.sum(sizes * (sizes + 1) / 2)
+    return float(4.0 * pairs * wanted["n_heads"] * wanted["d_head"])
+
+
+def attention(kernel: str, segments_BS: jax.Array) -> Attention:
+    """The kernel by its name, on these documents."""
+    if kernel == "cudnn_without_mask":
+        return partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn")
+    by_name = {"cudnn": attention_kernels.cudnn, "blockwise": attention_kernels.blockwise}
+    return lambda q, k, v: by_name[kernel](q, k, v, segments_BS, window=None, softcap=None)
+
+
+def exact(segments_BS: jax.Array) -> Attention:
+    """The reference, whatever the dtype of its arguments in float32."""
+    order = jnp.arange(segments_BS.shape[1])
+    seen = (order[:, None] >= order) & (segments_BS[:, :, None] == segments_BS[:, None, :])
+
+    def attend(*arrays: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision("highest"):
+            return attention_kernels.reference(*(x.astype(jnp.float32) for x in arrays), seen, softcap=None)
+
+    return attend
+
+
+def both(attend: Attention, gradient: jax.Array) -> dict[str, Callable[..., tuple[jax.Array, ...]]]:
+    """The two operations, compiled."""
+
+    def with_gradients(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, ...]:
+        with jax.default_matmul_precision("highest" if q.dtype == jnp.float32 else "default"):
+            mixed, pull_back = jax.vjp(attend, q, k, v)
+            return (mixed, *pull_back(gradient.astype(mixed.dtype)))
+
+    return {"forward": jax.jit(lambda q, k, v: (attend(q, k, v),)), "forward and gradients": jax.jit(with_gradients)}
+
+
+def error(name: str, kernel: str, segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> float:
+    """The worst error of a head, of the output or a gradient. Only the first sequence is looked at: the reference has
+    all its scores in memory."""
+    first, own = tuple(array[:1] for array in arrays), segments_BS[:1]
+    ours = both(attention(kernel, own), gradient[:1])[name](*first)
+    reference = both(exact(own), gradient[:1])[name](*(array.astype(jnp.float32) for array in first))
+    errors = [worst_error(by_head(a), by_head(b)) for a, b in zip(ours, reference, strict=True)]
+    return float(np.max(errors))
+
+
+def by_head(x_BSNH: jax.Array) -> jax.Array:
+    """All numbers of a head in one row [B N, S H]."""
+    sequences, length, n_heads, d_head = x_BSNH.shape
+    return jnp.moveaxis(x_BSNH, 2, 1).reshape(sequences * n_heads, length * d_head)
+
+
+def measure(wanted: Row, told: Answers) -> None:
+    """Tells a row for each kind of documents and operation; those that are wrong are not timed."""
+    for documents in wanted["documents"]:
+        ids = segments(wanted, documents)
+        keys = jax.random.split(jax.random.key(2), 4)
+        heads = (wanted["n_heads"], wanted["n_kv_heads"], wanted["n_kv_heads"], wanted["n_heads"])
+        *arrays, gradient = (
+            jax.random.normal(key, (*ids.shape, count, wanted["d_head"]), wanted["dtype"])
+            for key, count in zip(keys, heads, strict=True)
+        )
+        calls, right = both(attention(wanted["kernel"], jnp.asarray(ids)), gradient), {}
+        for name in OPERATIONS:
+            row = {"flops": flops(wanted, ids) * (1 if name == "forward" else 3), **about_jax()}
+            wrong = partial(error, name, wanted["kernel"], jnp.asarray(ids), tuple(arrays), gradient)
+            verdict = judge(wrong, wanted["dtype"])
+            if "failed" in verdict:
+                told.tell(f"{documents}, {name}", **verdict, **row)
+            else:
+                right[name] = verdict | row
+        taken = samples({name: partial(calls[name], *arrays) for name in right}, wanted["seconds"])
+        for name, row in right.items():
+            told.tell(f"{documents}, {name}", seconds=taken[name], **row)
+
+
+if __name__ == "__main__":
+    measure(asked(), answers())
