@@ -7,7 +7,8 @@
 
 Every program and kernel has a process of its own: one that crashes, runs out of memory or gives wrong numbers is a row
 that says so. `--results FILE` is written again after every row, with the rows themselves as JSON lines beside it
-(its name with .jsonl); so whatever ends the run, nothing that was measured is lost. torch is left out where it sees no GPU.
+(its name with .jsonl); so whatever ends the run, nothing that was measured is lost. torch is left out where it sees no
+GPU.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What benchmarks/gpu.py takes to the machine with the GPU: the emitted programs, and work.json, which has all else that
-is known of them. The one part of that benchmark that needs the compiler."""
+"""What benchmarks/gpu.py takes to the machine with the GPU: the emitted programs, and work.json, which has all else
+that is known of them. The one part of that benchmark that needs the compiler."""
 
 from __future__ import annotations
 

@@ -15,21 +15,30 @@ TITLES = {
     "steps": "Training steps of emitted programs",
     "torch": "The same models on torch",
 }
-NOT_CLAIMED = """What is not claimed: other shapes, other devices, more than one of them; that a difference smaller than the quartiles
-is more than noise; that models learn anything from random tokens. Programs run one after the other, not in turns, for
+NOT_CLAIMED = """\
+What is not claimed: other shapes, other devices, more than one of them; that a difference smaller than the quartiles is
+more than noise; that models learn anything from random tokens. Programs run one after the other, not in turns, for
 their memory does not fit side by side; with time left all are timed again in the same order, and their repetitions are
 put together. The two routings of a program take turns, step by step."""
-KERNEL_NOTE = """FLOPs are those of the rows that have an expert, and of the pairs of tokens that see each other (the causal half, the
-own document), forward and twice as much backward; empty slots and masked pairs count nothing. An error is that of the
-worst row, in attention of the worst head, against the reference in float32. `uneven` loads are drawn from a Dirichlet
-distribution of concentration 20; `batched` then has as many slots for each expert as the busiest needs."""
-STEP_NOTE = """MFU is the plan's `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no
+KERNEL_NOTE = """\
+FLOPs are those of the rows that have an expert; empty slots count nothing. An error is that of the worst row against
+the reference in float32. `uneven` loads are drawn from a Dirichlet distribution of concentration 20; `batched` has as
+many slots for each expert as the busiest needs."""
+ATTENTION_NOTE = """\
+FLOPs are those of the pairs of tokens that see each other (the causal half, the own document), twice as many backward
+as forward; nothing counts twice that a kernel computes again. An error is that of the worst head."""
+STEP_NOTE = """\
+MFU is the plan's `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no
 empty slots, nothing computed twice) times the tokens of a step, over its seconds and the chip's peak. Peak memory is
-the device allocator's in that process, memory by the compiler what the compiled step needs. `random` routing is that
-of a freshly drawn router on random tokens, trained while it is timed; `balanced` gives token t the experts t K to
-t K + K - 1, modulo E. `busiest` is the fullest expert's load over the mean in the worst layer, in the last step."""
-TORCH_NOTE = """transformers' Llama and Mixtral in eager mode, weights and AdamW in bfloat16 (moec keeps both in float32), attention by
-`sdpa`, the fused AdamW, nothing dropped, routing by its own router. MFU as above, with the same FLOPs."""
+that of the device's allocator in the whole process; memory by the compiler is what the compiled step needs. `random`
+routing is that of a freshly drawn router on random tokens, trained while it is timed; `balanced` overrules it: token t
+takes experts t K to t K + K - 1, modulo E. `busiest` is the fullest expert's load over the mean in the worst layer, in
+the last step."""
+TORCH_NOTE = """\
+transformers' Llama and Mixtral in eager mode, weights and AdamW in bfloat16 (moec keeps both in float32), attention by
+`sdpa`, the fused AdamW, nothing dropped, nothing computed twice, routing by their own router. MFU as above, with the
+same FLOPs."""
+NOTES = {"matmuls": KERNEL_NOTE, "attention": ATTENTION_NOTE, "steps": STEP_NOTE, "torch": TORCH_NOTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +69,17 @@ def mfu(train_flops_per_token: float, tokens: int, seconds: float, peak_flops_pe
 
 def document(work: Row, rows: list[Row], heading: str) -> str:
     """The whole page; `rows` in the order of their tables."""
-    chip = work["chip"]
-    notes = {"matmuls": KERNEL_NOTE, "steps": STEP_NOTE, "torch": TORCH_NOTE}
     parts = [heading, NOT_CLAIMED]
     for table, title in TITLES.items():
         own = [row for row in rows if row["table"] == table]
-        skipped = [row for row in own if "skipped" in row]
-        measured = [row for row in own if "skipped" not in row]
         if not own:
             continue
-        parts.append(f"## {title}")
-        parts += [notes[table]] if table in notes else []
+        parts += [f"## {title}", NOTES[table]]
+        measured = [row for row in own if "skipped" not in row]
         if measured:
-            parts.append(markdown(COLUMNS[table], measured, chip))
-        parts += [f"- {row['subject']}: skipped, {row['skipped']}" for row in skipped]
+            parts.append(markdown(COLUMNS[table], measured, work["chip"]))
+        skipped = [f"- {row['subject']}: skipped, {row['skipped']}" for row in own if "skipped" in row]
+        parts += ["\n".join(skipped)] if skipped else []
     failed = [row for row in rows if "failed" in row]
     if failed:
         parts.append("## What failed")

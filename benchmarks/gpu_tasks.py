@@ -92,24 +92,23 @@ def run(task: Task, environment: dict[str, str], limit: float) -> Iterator[dict[
     command = (sys.executable, str(FOLDER / "gpu_workers" / f"{task.worker}.py"), json.dumps(task.wanted))
     untold, late = list(task.rows), threading.Event()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process:
 
-        def stop() -> None:
-            late.set()
-            process.kill()
+            def stop() -> None:
+                late.set()
+                process.kill()
 
-        timer = threading.Timer(limit, stop)
-        timer.start()
-        try:
-            for line in process.stdout:
-                row = json.loads(line)
-                untold.remove(row["row"])
-                yield row
-            status = process.wait()
-        finally:
-            timer.cancel()
-            process.kill()
-            process.wait()
+            timer = threading.Timer(limit, stop)
+            timer.start()
+            try:
+                for line in process.stdout:
+                    row = json.loads(line)
+                    untold.remove(row["row"])
+                    yield row
+                status = process.wait()
+            finally:
+                timer.cancel()
+                process.kill()
         log.seek(0)
         reason = f"killed after {limit:.0f} s" if late.is_set() else reason_of(status, log.read())
     for name in untold:

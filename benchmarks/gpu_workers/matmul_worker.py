@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -104,8 +105,9 @@ def by_rows(kernel: str) -> tuple[Callable[..., jax.Array], ...]:
     )
 
 
-def error(operation: str, given: Case, slots: Slots, ours: jax.Array) -> float:
+def error(operation: str, given: Case, slots: Slots, call: Call) -> float:
     """The worst error of a row of the product or of a gradient, against XLA's batched matmul in float32."""
+    ours = call()
     exact = Case(given.experts_J, *(array.astype(jnp.float32) for array in (given.x_JD, given.w_EDF, given.y_JF)))
     calls, own = operations("batched", exact)
     reference = calls[operation]()
@@ -127,7 +129,7 @@ def measure(wanted: Row, told: Answers) -> None:
         right = {}
         for name, call in calls.items():
             row = {"flops": given.flops, **about_jax()}
-            verdict = judge(lambda name=name, call=call: error(name, given, slots, call()), wanted["dtype"])
+            verdict = judge(partial(error, name, given, slots, call), wanted["dtype"])
             if "failed" in verdict:
                 told.tell(f"{loads}, {name}", **verdict, **row)
             else:

@@ -1,0 +1,311 @@
+"""The benchmark for one GPU, as far as a CPU can take it: what it emits, measures, refuses and writes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gpu_report
+import gpu_tasks
+import jax
+import numpy as np
+import pytest
+from gpu_emission import emit
+from jax import numpy as jnp
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+CHIP = {"name": "h100", "platform": "gpu", "peak_flops_per_second": 989e12, "achievable_flops_per_second": 798e12}
+FORBIDDEN = ("lark", "grain", "moec.spec", "moec.compiler", "moec.cli")
+GUARD = f"""
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if any(name == one or name.startswith(one + ".") for one in {FORBIDDEN!r}):
+            raise ModuleNotFoundError(f"forbidden here: {{name}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+"""
+"""Makes a process one that has no compiler."""
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    """What runs once need not be fast."""
+    kept = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", kept)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny programs, as --emit writes them."""
+    folder = tmp_path_factory.mktemp("programs")
+    emit(BENCHMARKS / "specs" / "gpu_tiny.moe", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[None]:
+    """Makes the workers importable."""
+    sys.path.insert(0, str(BENCHMARKS / "gpu_workers"))
+    yield
+    sys.path.remove(str(BENCHMARKS / "gpu_workers"))
+
+
+def command(folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Measures what lies in `folder`, with little time for compiling."""
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment}
+    arguments = ("--programs", str(folder), "--rounds", "1", "--cache", str(folder / "cache"), *more)
+    return subprocess.run(
+        (sys.executable, str(BENCHMARKS / "gpu.py"), *arguments),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+        env={**os.environ, **quick},
+    )
+
+
+def only(folder: Path, into: Path, **kept: Callable[[Row], bool]) -> Path:
+    """A copy of the work in `folder` with the entries that are wanted, in `into`; its programs stay where they are."""
+    work = json.loads((folder / gpu_tasks.WORK).read_text(encoding="utf-8"))
+    for table in ("programs", "matmuls", "attention", "torch"):
+        work[table] = [entry for entry in work[table] if table in kept and kept[table](entry)]
+    for entry in work["programs"]:
+        entry["program"] = str(folder / entry["program"])
+    (into / gpu_tasks.WORK).write_text(json.dumps(work), encoding="utf-8")
+    return into
+
+
+def table_of(page: str, title: str) -> list[Row]:
+    """The rows of the table below a title, by column."""
+    section = page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+
+
+def test_programs_are_measured_where_only_the_runtime_is_and_what_fails_is_a_row(
+    programs: Path, tmp_path: Path
+) -> None:
+    guarded = tmp_path / "guarded"
+    mark = f"with open({str(guarded)!r}, 'a') as file:\n    print('a process', file=file)\n"
+    (tmp_path / "sitecustomize.py").write_text(GUARD + mark, encoding="utf-8")
+    folder = only(
+        programs,
+        tmp_path,
+        programs=lambda entry: entry["name"] == "coarse_capacity",
+        matmuls=lambda entry: entry["name"] == "coarse",
+        torch=lambda entry: entry["name"] == "dense",
+    )
+    work = gpu_tasks.read_work(folder)
+    broken = work["programs"][0] | {"name": "coarse_broken", "program": "no program"}
+    work["programs"].insert(0, broken)
+    (folder / gpu_tasks.WORK).write_text(json.dumps(work), encoding="utf-8")
+    results = tmp_path / "results.md"
+    done = command(folder, "--results", str(results), PYTHONPATH=str(tmp_path))
+    assert len(guarded.read_text(encoding="utf-8").splitlines()) == 5  # the driver and four workers
+    page = results.read_text(encoding="utf-8")
+    assert page == done.stdout.removesuffix("\n")
+    steps = table_of(page, gpu_report.TITLES["steps"])
+    assert [(row["program"], row["routing"]) for row in steps] == [
+        ("coarse_broken", "random"),
+        ("coarse_broken", "balanced"),
+        ("coarse_capacity", "random"),
+        ("coarse_capacity", "balanced"),
+    ]
+    assert [row["s/step"] == "failed" for row in steps] == [True, True, False, False]
+    assert (steps[3]["busiest"], steps[3]["dropped"]) == ("1.00", "0.000")
+    assert float(steps[2]["busiest"]) > 1.05
+    assert "- steps, coarse_broken, random: status 1: FileNotFoundError" in page
+    assert len(table_of(page, gpu_report.TITLES["matmuls"])) == 6
+    assert "- dense: skipped, " in page
+    rows = [json.loads(line) for line in results.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["row"] for row in rows if "failed" in row] == ["random", "balanced"]
+    assert all(len(row["seconds"]) >= 4 for row in rows if "seconds" in row)
+
+
+def test_where_the_compiler_is_missing_it_is_said_what_to_do() -> None:
+    code = GUARD + f"sys.path.insert(0, {str(BENCHMARKS)!r})\nimport gpu\ngpu.write_programs(gpu.TINY, gpu.FOLDER)"
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no compiler here" in done.stderr
+
+
+def test_without_programs_it_is_said_how_to_write_them(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"write the programs with --emit"):
+        gpu_tasks.read_work(tmp_path)
+
+
+def test_mfu_is_model_flops_over_what_the_chip_could_do() -> None:
+    # 6 GFLOP a token, 16,384 tokens in 0.2 s: 491.52 TFLOP/s of 989.
+    assert gpu_report.mfu(6e9, 16_384, 0.2, 989e12) == pytest.approx(491.52 / 989)
+    assert gpu_report.mfu(6e9, 16_384, 0.2, 0.0) is None
+
+
+def test_a_row_of_a_step_says_what_its_numbers_say() -> None:
+    row = {
+        "table": "steps",
+        "subject": "dense",
+        "row": "none",
+        "seconds": [0.1, 0.2, 0.3, 0.2, 0.9],
+        "tokens": 16_384,
+        "train_flops_per_token": 6e9,
+        "peak_bytes": 44_000_000_000,
+        "planned_bytes": 40_000_000_000,
+        "planned_seconds": 0.1,
+    }
+    (told,) = table_of(gpu_report.document({"chip": CHIP}, [row], "# Title"), gpu_report.TITLES["steps"])
+    assert told["s/step"] == "0.2000"
+    assert told["quartiles"] == "0.2000 to 0.3000 of 5"
+    assert (told["tokens/s"], told["MFU"]) == ("81,920", "49.7%")
+    assert (told["peak GB"], told["peak / plan"], told["measured / plan"]) == ("44.00", "1.10", "2.00")
+
+
+def test_a_row_of_a_kernel_tells_its_share_of_what_can_be_reached() -> None:
+    row = {"table": "matmuls", "subject": "fine triton", "row": "even, product", "flops": 4e12, "error": 2e-3}
+    good, bad = row | {"seconds": [0.01]}, row | {"error": 0.5, "failed": "wrong: an error of 5.00e-01"}
+    page = gpu_report.document({"chip": CHIP}, [good, bad], "# Title")
+    told, refused = table_of(page, gpu_report.TITLES["matmuls"])
+    assert (told["ms"], told["TFLOP/s"], told["of achievable"]) == ("10.000", "400", "50%")
+    assert (refused["ms"], refused["TFLOP/s"], refused["error"]) == ("failed", "–", "5.0e-01")
+    assert "- matmuls, fine triton, even, product: wrong: an error of 5.00e-01" in page
+
+
+@pytest.mark.parametrize(("tokens", "n_experts", "top_k"), [(512, 8, 2), (512, 16, 4), (4096, 64, 8)])
+def test_balanced_routing_gives_each_expert_as_many_tokens(
+    tokens: int, n_experts: int, top_k: int, workers: None
+) -> None:
+    import step_worker
+
+    experts_TK = np.asarray(step_worker.even_experts(tokens, n_experts, top_k))
+    assert np.bincount(experts_TK.ravel()).tolist() == [tokens * top_k // n_experts] * n_experts
+    assert all(len(set(row)) == top_k for row in experts_TK.tolist())
+
+
+def test_only_documents_that_shall_be_balanced_are(workers: None) -> None:
+    import step_worker
+
+    from moec.runtime.batch import Batch
+    from moec.runtime.experts import route
+
+    x = jax.random.normal(jax.random.key(0), (2, 32, 8))
+    router = jax.random.normal(jax.random.key(1), (8, 4))
+    ids = jnp.stack([jnp.ones(32, jnp.int32), jnp.full(32, step_worker.BALANCED)])
+    options = {"top_k": 2, "score": "softmax", "order": "score_then_topk"}
+    batch = Batch(ids, ids, ids, ids, jnp.ones(ids.shape))
+    own = route(x, router, batch, **options).experts_BSK
+    overruled = step_worker.with_balance(route)(x, router, batch, **options).experts_BSK
+    np.testing.assert_array_equal(overruled[0], own[0])
+    assert np.bincount(np.asarray(overruled[1]).ravel()).tolist() == [16] * 4
+    assert np.bincount(np.asarray(own[1]).ravel(), minlength=4).tolist() != [16] * 4
+
+
+class Told(io.StringIO):
+    """What a worker told."""
+
+    def rows(self) -> list[Row]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+def test_a_wrong_kernel_is_a_failed_row_without_a_time(workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matmul_worker
+    from answers import Answers
+
+    def refuse(*_: jax.Array) -> jax.Array:
+        raise ValueError("it does not like this")
+
+    own = matmul_worker.operations
+
+    def operations(kernel: str, given: matmul_worker.Case) -> Any:
+        if kernel != "new":
+            return own(kernel, given)
+        calls, slots = own("batched", given)
+        right, late = calls["product"], calls["gradient to rows"]
+        wrong = {"product": right, "gradient to rows": lambda: 1.1 * late(), "gradient to weights": refuse}
+        return wrong, slots
+
+    monkeypatch.setattr(matmul_worker, "operations", operations)
+    wanted = {"kernel": "new", "tokens": 64, "top_k": 2, "n_experts": 4, "d_model": 16, "d_ff": 32, "dtype": "float32"}
+    out = Told()
+    matmul_worker.measure(wanted | {"loads": ["uneven"], "seconds": 0.01}, Answers(out))
+    rows = {row["row"]: row for row in out.rows()}
+    assert "seconds" not in rows["uneven, gradient to rows"]
+    assert rows["uneven, gradient to rows"]["failed"].startswith("wrong: an error of 1.00e-01")
+    assert rows["uneven, gradient to weights"]["failed"] == "ValueError: it does not like this"
+    assert rows["uneven, product"]["error"] < 1e-5
+    assert len(rows["uneven, product"]["seconds"]) >= 5
+
+
+def test_one_wrong_row_and_numbers_that_are_none_are_seen(workers: None) -> None:
+    from timing import judge, worst_error
+
+    reference = jax.random.normal(jax.random.key(0), (1000, 16))
+    one_off = reference.at[7].multiply(1.5)
+    assert worst_error(one_off, reference) == pytest.approx(0.5)
+    assert "failed" in judge(lambda: worst_error(reference.at[3, 3].set(jnp.nan), reference), "bfloat16")
+    assert judge(lambda: worst_error(reference, reference), "float32") == {"error": 0.0}
+
+
+def test_attention_that_sees_other_documents_is_wrong(workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import attention_worker
+
+    ids = attention_worker.segments({"sequences": 2, "length": 32}, "packed")
+    assert sorted(set(ids.ravel().tolist())) == list(range(attention_worker.DOCUMENTS_OF_SEQUENCE + 1))
+    # Two products of 8 numbers, 2 FLOPs each, for 10 + 3 pairs of tokens.
+    counted = attention_worker.flops({"n_heads": 1, "d_head": 8}, np.asarray([[1, 1, 1, 1, 2, 2]]))
+    assert counted == 4 * 8 * 13
+    keys = jax.random.split(jax.random.key(0), 4)
+    q, k, v, gradient = (
+        jax.random.normal(key, (2, 32, heads, 8)) for key, heads in zip(keys, (4, 2, 2, 4), strict=True)
+    )
+    given = (jnp.asarray(ids), (q, k, v), gradient)
+    assert attention_worker.error("forward and gradients", "blockwise", *given) < 1e-4
+    blind = lambda q, k, v, segments, **more: attention_worker.attention_kernels.reference(  # noqa: E731
+        q, k, v, jnp.tril(jnp.ones((1, 32, 32), bool)), softcap=None
+    )
+    monkeypatch.setattr(attention_worker.attention_kernels, "blockwise", blind)
+    assert attention_worker.error("forward", "blockwise", *given) > 0.1
+
+
+def test_a_process_that_hangs_is_killed_and_keeps_what_it_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpu_workers").mkdir()
+    hang = 'import time\nprint(\'{"row": "one", "seconds": [1.0]}\', flush=True)\ntime.sleep(60)\n'
+    (tmp_path / "gpu_workers" / "hang.py").write_text(hang, encoding="utf-8")
+    monkeypatch.setattr(gpu_tasks, "FOLDER", tmp_path)
+    task = gpu_tasks.Task("kernels", "matmuls", "hang", "hang", {}, ("one", "two"), {})
+    rows = list(gpu_tasks.run(task, dict(os.environ), 1.0))
+    assert rows == [{"row": "one", "seconds": [1.0]}, {"row": "two", "failed": "killed after 1 s"}]
+
+
+def test_torch_is_left_out_with_a_line_where_it_sees_no_gpu(workers: None) -> None:
+    import torch_worker
+    from answers import Answers
+
+    out = Told()
+    with contextlib.redirect_stdout(io.StringIO()):
+        torch_worker.measure({"work": {}, "seconds": 0.0}, Answers(out))
+    assert [set(row) for row in out.rows()] == [{"row", "skipped"}]
+
+
+@pytest.mark.slow
+def test_the_tiny_form_measures_everything(tmp_path: Path) -> None:
+    results = tmp_path / "tiny.md"
+    arguments = ("--tiny", "--rounds", "2", "--results", str(results), "--cache", str(tmp_path / "cache"))
+    subprocess.run((sys.executable, str(BENCHMARKS / "gpu.py"), *arguments), check=True, timeout=900)
+    page = results.read_text(encoding="utf-8")
+    assert "## What failed" not in page
+    counts = {name: len(table_of(page, title)) for name, title in gpu_report.TITLES.items()}
+    assert counts == {"matmuls": 12, "attention": 4, "steps": 9, "torch": 0}
+    steps = table_of(page, gpu_report.TITLES["steps"])
+    assert {row["busiest"] for row in steps if row["routing"] == "balanced"} == {"1.00"}
+    assert all(int(row["quartiles"].rpartition(" ")[2]) >= 8 for row in steps)
