@@ -116,11 +116,13 @@ def run(task: Task, environment: dict[str, str], limit: float) -> Iterator[dict[
 
 
 def reason_of(status: int, said: str) -> str:
-    """Why a process ended: its last exception, else its last line."""
+    """Why a process ended: its last exception, with the line that raised it if it says nothing, else its last line."""
     lines = [line for line in said.splitlines() if line.strip()]
     errors = [number for number, line in enumerate(lines) if ERROR.match(line)]
-    last = " ".join(lines[errors[-1] :]) if errors else (lines or [""])[-1]
-    return f"status {status}: {' '.join(last.split())}"[:MESSAGE]
+    if errors:
+        first = errors[-1] if ":" in lines[errors[-1]] else max(0, errors[-1] - 1)
+        lines = [" ".join(lines[first:])]
+    return f"status {status}: {' '.join((lines or [''])[-1].split())}"[:MESSAGE]
 
 
 def environment_of(platform: str, links: Path, cache: Path) -> dict[str, str]:

@@ -287,6 +287,23 @@ def test_a_process_that_hangs_is_killed_and_keeps_what_it_told(tmp_path: Path, m
     assert rows == [{"row": "one", "seconds": [1.0]}, {"row": "two", "failed": "killed after 1 s"}]
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "Traceback:\n  at line 1\njaxlib.JaxRuntimeError: RESOURCE_EXHAUSTED:\n  of memory",
+            "RESOURCE_EXHAUSTED: of memory",
+        ),
+        ("Traceback:\n    assert this\nAssertionError\n", "assert this AssertionError"),
+        ("warning\nSegmentation fault\n", "Segmentation fault"),
+        ("", ""),
+    ],
+)
+def test_the_reason_of_an_end_is_the_last_error_that_was_said(said: str, reason: str) -> None:
+    assert gpu_tasks.reason_of(-6, said).startswith("status -6: ")
+    assert gpu_tasks.reason_of(-6, said).endswith(reason)
+
+
 def test_torch_is_left_out_with_a_line_where_it_sees_no_gpu(workers: None) -> None:
     import torch_worker
     from answers import Answers
