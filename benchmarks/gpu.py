@@ -84,6 +84,8 @@ class Found:
 
     def __init__(self, work: Row, results: Path | None) -> None:
         self.work, self.results = work, results
+        if results:
+            results.parent.mkdir(parents=True, exist_ok=True)
         self.rows: dict[tuple[str, str, str], Row] = {}
 
     def add(self, task: Task, row: Row) -> None:

@@ -16,6 +16,7 @@ from answers import Answers, Row, answers, asked
 sys.path.append(str(Path(__file__).parents[1] / "peer_workers"))
 from protocol import Work
 
+DEVICE = "cuda"
 WARM_UP, LEAST_STEPS = 3, 4
 
 
@@ -44,7 +45,7 @@ def steps(work: Work, wanted: Row) -> Row:
 
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda"):
+    with torch.device(DEVICE):
         model = make_model(work, wanted["implementation"]).to(torch.bfloat16)
         step = make_step(model, torch.randint(0, work.vocab, (work.sequences, work.length)))
     torch.cuda.reset_peak_memory_stats()
