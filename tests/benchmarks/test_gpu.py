@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -244,6 +245,20 @@ def test_a_wrong_kernel_is_a_failed_row_without_a_time(workers: None, monkeypatc
     assert rows["uneven, gradient to weights"]["failed"] == "ValueError: it does not like this"
     assert rows["uneven, product"]["error"] < 1e-5
     assert len(rows["uneven, product"]["seconds"]) >= 5
+
+
+def test_the_operations_of_a_gpu_s_kernel_are_right_step_by_step_on_a_cpu(
+    workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matmul_worker
+    from jax.experimental import pallas as pl
+
+    monkeypatch.setattr(pl, "pallas_call", functools.partial(pl.pallas_call, interpret=True))
+    wanted = {"tokens": 32, "top_k": 2, "n_experts": 2, "d_model": 64, "d_ff": 64, "dtype": "bfloat16"}
+    given = matmul_worker.case(wanted, "uneven")
+    calls, slots = matmul_worker.operations("triton", given)
+    for name, call in calls.items():
+        assert matmul_worker.error(name, given, slots, call) < 1e-2, name
 
 
 def test_one_wrong_row_and_numbers_that_are_none_are_seen(workers: None) -> None:
