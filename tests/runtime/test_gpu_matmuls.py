@@ -27,6 +27,7 @@ N_EXPERTS, D_MODEL, D_FF = 4, 64, 128
 MOSAIC_STEPS_ON_CPU = tuple(map(int, jax.__version__.split(".")[:2])) >= (0, 11)
 NEEDS_STEPS = pytest.mark.skipif(not MOSAIC_STEPS_ON_CPU, reason="jax 0.10 cannot interpret its kernel of gradients")
 KERNELS = (pytest.param("mosaic_gpu", marks=NEEDS_STEPS), "triton")
+MOSAIC_LATER = (pytest.param("mosaic_gpu", marks=[NEEDS_STEPS, pytest.mark.slow]), "triton")
 MATMULS = {"mosaic_gpu": mosaic_matmul.matmul, "triton": triton_matmul.matmul}
 
 
@@ -129,7 +130,7 @@ def expert_weights() -> ExpertWeights:
     return ExpertWeights(*(drawn(N_EXPERTS, *shape, seed=i, scale=0.2) for i, shape in enumerate(shapes)))
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", MOSAIC_LATER)
 def test_rows_that_are_not_numbers_poison_neither_weights_nor_neighbours(kernel) -> None:
     counts = (70, 1, 0, 30)
     ids, x = sorted_choices(counts, 120), drawn(120, D_MODEL, seed=5)
@@ -144,7 +145,7 @@ def test_rows_that_are_not_numbers_poison_neither_weights_nor_neighbours(kernel)
     assert np.isnan(np.asarray(to_weights.w_up[3], np.float32)).any()
 
 
-@pytest.mark.parametrize("kernel", [pytest.param("mosaic_gpu", marks=[NEEDS_STEPS, pytest.mark.slow]), "triton"])
+@pytest.mark.parametrize("kernel", MOSAIC_LATER)
 @pytest.mark.parametrize("capacity", [3, None])
 def test_a_layer_computes_what_the_reference_computes(kernel, capacity, batch_of) -> None:
     batch: Batch = batch_of(2, 8)
