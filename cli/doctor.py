@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,6 +58,8 @@ def _mark(ok: bool | None) -> str:
 
 
 def _machine() -> tuple[Line, ...]:
+    import platform
+
     version = sys.version_info[:2]
     return (
         Line((3, 11) <= version < (3, 14), "Python", f"{platform.python_version()} (3.11 to 3.13 are tested)"),
@@ -94,6 +94,8 @@ def _version(distribution: str) -> str | None:
 
 def _devices(timeout_seconds: float) -> Line:
     """What JAX finds, asked in a process of its own: a broken driver may hang or abort."""
+    import subprocess
+
     try:
         done = subprocess.run(
             (sys.executable, "-c", PROBE), capture_output=True, text=True, timeout=timeout_seconds, check=False

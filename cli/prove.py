@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,6 +64,8 @@ def _run(arguments: Namespace) -> int:
     plans = read_plans(arguments.spec, arguments.run)
     if arguments.out:
         return prove_plans(plans, Path(arguments.out), arguments)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="moec-prove-") as folder:
         return prove_plans(plans, Path(folder), arguments)
 

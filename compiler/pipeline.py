@@ -82,12 +82,14 @@ class Costs:
     step_time: StepTimePlan
 
 
-def plan_run(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
-    """The plan of one run, None where it has errors, and all that there is to say about it."""
-    return plan_scaled(run) if run.model.scale == "auto" else plan_sized(run)
+def plan_run(run: RunSpec, *, explained: bool = True) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    """The plan of one run, None where it has errors, and all that there is to say about it. A plan that is not
+    `explained` has no derivations but where asserts ask for them."""
+    plan = plan_scaled if run.model.scale == "auto" else plan_sized
+    return plan(run, explained=explained)
 
 
-def plan_scaled(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+def plan_scaled(run: RunSpec, *, explained: bool = True) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """The plan of the best size that can be planned, of the TRIED best by the budget's law. Errors: MOE6112."""
     told: tuple[Diagnostic, ...] = check_model_shapes(run)
     found, more = ((), ()) if has_errors(told) else scales(run, size_of)
@@ -96,7 +98,7 @@ def plan_scaled(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
         return None, in_order(told or lay_out(run)[1])
     why = ""
     for one in found[:TRIED]:
-        plan, more = plan_sized(without_law(one.run))
+        plan, more = plan_sized(without_law(one.run), explained=explained)
         if plan is not None:
             return replace(plan, scale=scale_plan(found, one)), in_order((*told, *doubts(one), *more))
         why = why or next(diagnostic.message for diagnostic in more if diagnostic.severity == "error")
@@ -126,7 +128,7 @@ def size_of(run: RunSpec) -> Sized | None:
     return Sized(tensors, parameters, count_flops(alone, layout.stack, layout.routing, kernels, parameters))
 
 
-def plan_sized(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+def plan_sized(run: RunSpec, *, explained: bool = True) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """The plan of a run whose model has its sizes."""
     run, choices, told = close_choices(run)
     if has_errors(told):
@@ -139,7 +141,8 @@ def plan_sized(run: RunSpec) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     told = (*told, *more)
     if plan is None:
         return None, in_order(told)
-    plan = replace(plan, choices=choices)
+    derivations = list_derivations(plan) if explained or run.asserts else ()
+    plan = replace(plan, choices=choices, derivations=derivations)
     told = (
         *told,
         *check_run(plan.run, plan.budget),
@@ -179,7 +182,7 @@ def lay_out(run: RunSpec) -> tuple[Layout | None, tuple[Diagnostic, ...]]:
 
 
 def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
-    """Weights, FLOPs, bytes, seconds and steps of a run whose layout holds."""
+    """Weights, FLOPs, bytes, seconds and steps of a run whose layout holds; nothing is explained yet."""
     costs, told = cost(run, layout)
     if costs is None:
         return None, told
@@ -209,7 +212,7 @@ def derive(run: RunSpec, layout: Layout) -> tuple[Plan | None, tuple[Diagnostic,
         derivations=(),
         decisions=() if decision is None else (decision,),
     )
-    return replace(plan, derivations=list_derivations(plan)), told
+    return plan, told
 
 
 def cost(run: RunSpec, layout: Layout) -> tuple[Costs | None, tuple[Diagnostic, ...]]:
@@ -287,7 +290,7 @@ def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:
     """
     spec, of_reading = read(loaded)
     typed, of_resolving = resolve(spec)
-    _, of_planning = plan_all(typed)
+    of_planning = [one for run in typed.runs for one in plan_run(run, explained=False)[1]]
     return in_order(check_allowances((*of_reading, *of_resolving, *of_planning), loaded))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moec.spec.kept_table import keep_table, read_table
@@ -58,7 +58,7 @@ def build_lark() -> Lark:
 
 
 def _grammar() -> str:
-    return resources.files("moec.spec").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
 
 
 def _action(argument: int | Rule) -> int | Reduction:

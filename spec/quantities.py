@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from moec.spec.values import (
@@ -51,6 +52,7 @@ SUFFIX_VALUES: Final = _all_suffixes()
 """What one of each suffix is worth; "" is a number without one."""
 
 
+@lru_cache(maxsize=1024)
 def read_number(text: str) -> Quantity | None:
     """The exact value of `text`, or None where it is no number or too large or too fine to work with."""
     match = _NUMBER.fullmatch(text)

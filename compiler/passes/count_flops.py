@@ -169,6 +169,8 @@ def with_recomputed(run: RunSpec, kernels: KernelPlan, rows: tuple[FlopRow, ...]
     again = {"none": (), "full": tuple(row.operation for row in rows if row.operation != "head")}
     again["save_dots"] = ("attention scores, values", "dispatch, combine", "experts")
     again["names"] = again["full"]
+    if run.remat.policy == "none" and not kernels.logits_again and kernels.attention not in SCORES_AGAIN:
+        return rows
     times = {
         row.operation: Fraction(row.operation in again[run.remat.policy])
         + (SCORES_AGAIN.get(kernels.attention, 0) if row.operation == "attention scores, values" else 0)

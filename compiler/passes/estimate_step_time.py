@@ -94,9 +94,9 @@ def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int) -> TimeRo
     """One operation on one device, forward, backward and what is made again: FLOPs at its rate, or its weights read
     once per pass."""
     hardware, dtype, mesh = run.mesh.hardware, run.model.dtype.compute, work.mesh
-    forward = Fraction(row.executed_flops_per_token)
-    passes = 3 + (Fraction(row.recomputed_flops_per_token) / forward if forward else 0)
-    flops = passes * forward * work.batch.tokens / mesh.devices * shared
+    forward, again = row.executed_flops_per_token, row.recomputed_flops_per_token
+    passes = 3 + (Fraction(again) / forward if again else 0)
+    flops = Fraction((3 * forward + again) * work.batch.tokens * shared) / mesh.devices
     compute = float(flops) / operation_flops_per_second(hardware, dtype, row.operation)
     read = float(passes) * work.batch.micro_batches * weight_bytes(mesh.axes, work.tensors, row.operation, dtype)
     bandwidth = copy_bytes_per_second(hardware)

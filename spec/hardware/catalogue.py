@@ -6,12 +6,14 @@ Numbers are written as in a spec, with their units (`459TFLOP/s`, `95GB`), and a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
-from importlib import resources
 from itertools import combinations_with_replacement
+from pathlib import Path
 from typing import Any, Final
 
 from moec.spec.hardware import Calibration, Hardware
+from moec.spec.kept import keep, read_kept
 from moec.spec.quantities import read_number
 
 HARDWARE_NAMES: Final = (
@@ -33,10 +35,14 @@ HARDWARE_NAMES: Final = (
 @cache
 def hardware(name: str) -> Hardware:
     """The chip called `name`, one of HARDWARE_NAMES."""
-    import yaml
+    text = Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
+    with suppress(LookupError, ValueError, TypeError, AttributeError, AssertionError):
+        return _build(read_kept(f"hardware-{name}.json", text))
+    import yaml  # which takes longer to load than all chips to read
 
-    text = resources.files("moec.spec.hardware").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    return _build(yaml.load(text, yaml.BaseLoader))
+    content = yaml.load(text, yaml.BaseLoader)
+    keep(f"hardware-{name}.json", text, content)
+    return _build(content)
 
 
 def parse_hardware(text: str) -> Hardware | str:
@@ -59,9 +65,7 @@ def hardware_schema() -> Mapping[str, Any]:
     """The JSON Schema that every hardware file keeps."""
     import json
 
-    schema: dict[str, Any] = json.loads(
-        resources.files("moec.spec.hardware").joinpath("hardware.schema.json").read_text(encoding="utf-8")
-    )
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("hardware.schema.json").read_text(encoding="utf-8"))
     return schema
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import prod
 from pathlib import Path
 
@@ -104,3 +105,29 @@ def test_a_file_that_breaks_the_rules_is_told_where(text: str, part: str) -> Non
     assert isinstance(wrong, str)
     assert wrong
     assert part in wrong
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        None,
+        "",
+        "[]",
+        '{"form": 1, "source": SOURCE, "content": null}',
+        '{"form": 1, "source": SOURCE, "content": {"name": "h100"}}',
+        '{"form": 1, "source": "another text", "content": {}}',
+    ],
+)
+def test_a_chip_is_the_same_whatever_was_kept_of_it(
+    kept: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "moec" / "hardware-h100.json"
+    if kept is not None:
+        path.parent.mkdir()
+        path.write_text(kept.replace("SOURCE", json.dumps(text_of("h100"))), encoding="utf-8")
+    read = hardware.__wrapped__
+    assert read("h100") == hardware("h100")
+    assert json.loads(path.read_text())["content"] == yaml.load(text_of("h100"), yaml.BaseLoader)
+    monkeypatch.setattr(yaml, "load", lambda *_: pytest.fail("the kept one is read"))
+    assert read("h100") == hardware("h100")

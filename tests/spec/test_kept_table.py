@@ -39,9 +39,13 @@ def test_the_table_of_another_grammar_is_not_taken(kept: Path) -> None:
         "[]",
         "null",
         '{"form": 1}',
+        '{"form": 1, "source": "a grammar"}',
+        '{"form": 1, "source": "a grammar", "content": [1]}',
         "[" * 100_000,
-        json.dumps({"form": 2, "grammar": GRAMMAR, "start": 0, "end": 1, "actions": []}),
-        json.dumps({"form": 1, "grammar": GRAMMAR, "start": 0, "end": 1, "actions": [[0, {"NAME": ["one", 2]}]]}),
+        json.dumps({"form": 2, "source": GRAMMAR, "content": {"start": 0, "end": 1, "actions": []}}),
+        json.dumps(
+            {"form": 1, "source": GRAMMAR, "content": {"start": 0, "end": 1, "actions": [[0, {"N": ["o", 2]}]]}}
+        ),
     ],
 )
 def test_a_damaged_file_counts_as_none(kept: Path, text: str) -> None:
