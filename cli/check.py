@@ -52,8 +52,10 @@ def _collecting_seldom() -> Iterator[None]:
 
     kept = gc.get_threshold()
     gc.set_threshold(100_000, *kept[1:])
-    yield
-    gc.set_threshold(*kept)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*kept)
 
 
 def _diagnose(path: str) -> tuple[tuple[Diagnostic, ...], Sources]:

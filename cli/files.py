@@ -8,9 +8,9 @@ from pathlib import Path
 
 def write_whole(path: Path, text: str) -> None:
     """Replaces the file at `path`, whose folder exists, by one with `text`."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     import tempfile
 
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:

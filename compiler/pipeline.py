@@ -290,12 +290,12 @@ def check(loaded: LoadedFiles) -> tuple[Diagnostic, ...]:
     """
     spec, of_reading = read(loaded)
     typed, of_resolving = resolve(spec)
-    of_planning = [one for run in typed.runs for one in plan_run(run, explained=False)[1]]
+    _, of_planning = plan_all(typed, explained=False)
     return in_order(check_allowances((*of_reading, *of_resolving, *of_planning), loaded))
 
 
-def plan_all(typed: TypedSpec) -> tuple[tuple[Plan, ...], tuple[Diagnostic, ...]]:
+def plan_all(typed: TypedSpec, *, explained: bool = True) -> tuple[tuple[Plan, ...], tuple[Diagnostic, ...]]:
     """The plans of all runs that have one, in their order, and the diagnostics of all."""
-    results = [plan_run(run) for run in typed.runs]
+    results = [plan_run(run, explained=explained) for run in typed.runs]
     plans = tuple(plan for plan, _ in results if plan is not None)
     return plans, in_order(diagnostic for _, told in results for diagnostic in told)

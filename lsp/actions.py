@@ -185,7 +185,7 @@ def _removals(view: View, told: Diagnostic, spot: Spot) -> Iterator[Fix]:
 
 def _allowances(view: View, told: Diagnostic) -> Iterator[Fix]:
     """A comment above the warning that allows it, once its reason is written."""
-    if told.severity == "error" or not can_be_allowed(told.code):
+    if not can_be_allowed(told.code):
         return
     text, real = view.front.texts[told.span.file], view.front.real(told.span)
     source = text.source

@@ -1,7 +1,6 @@
 """Grouped matmuls by the kernels for Hopper GPUs that ship with JAX, written in its Mosaic GPU dialect.
 
-JAX ships them without gradients. The gradient to the rows is the same kernel with the weights transposed, the one to
-the weights is another.
+The gradient to the rows is the same kernel with the weights transposed, the one to the weights is another.
 Source: jax.experimental.pallas.ops.gpu.ragged_dot_mgpu and transposed_ragged_dot_mgpu.
 """
 
@@ -34,28 +33,12 @@ HOPPER_CORES = 132
 """Streaming multiprocessors of an H100 SXM or H200, where no device is there to ask."""
 
 
-@jax.custom_vjp
-def matmul(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
-    """`x[r] @ w[expert of r]` [R, F] in the type of x; undefined in rows behind the last expert's.
+def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
+    """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x; undefined in rows behind the last expert's.
 
-    Shapes: x [R, D], w [E, D, F], counts [E], each a multiple of `BLOCK`, as are R, D and F.
+    Shapes: x [R, K], w [E, K, N] ([E, N, K] where transposed), counts [E], each a multiple of `BLOCK`, as R, K and N
+    are.
     """
-    return _product(x_RD, w_EDF, counts_E, transposed=False)
-
-
-def _forward(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return _product(x_RD, w_EDF, counts_E, transposed=False), (x_RD, w_EDF, counts_E)
-
-
-def _backward(saved: tuple[jax.Array, ...], gradient_RF: jax.Array) -> tuple[jax.Array, jax.Array, None]:
-    x_RD, w_EDF, counts_E = saved
-    return _product(gradient_RF, w_EDF, counts_E, transposed=True), _outer(x_RD, gradient_RF, counts_E), None
-
-
-matmul.defvjp(_forward, _backward)
-
-
-def _product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
     from jax.experimental.pallas.ops.gpu.ragged_dot_mgpu import ragged_dot
 
     columns = w.shape[1] if transposed else w.shape[2]
@@ -72,7 +55,8 @@ def _product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: 
     )
 
 
-def _outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
+def outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
+    """The sum over each expert's rows of `x[r]` times `y[r]` [E, D, F], in the type of x."""
     from jax.experimental.pallas.ops.gpu import transposed_ragged_dot_mgpu as kernels
 
     with _with_cores(kernels):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import jax
 from jax import numpy as jnp
@@ -63,17 +63,46 @@ def matmul_by_megablox(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -
 
 def matmul_by_mosaic(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
     """The kernels for Hopper GPUs that ship with JAX. Counts, R, D and F are multiples of 64."""
-    from moec.runtime.mosaic_matmul import matmul
+    from moec.runtime import mosaic_matmul
 
-    return matmul(x_RD, w_EDF, counts_E)
+    return _on_gpu(x_RD, w_EDF, counts_E, mosaic_matmul)
 
 
 def matmul_by_triton(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
     """Kernels for any NVIDIA GPU. Counts and R are multiples of 64, D and F of 16."""
-    from moec.runtime.triton_matmul import matmul
+    from moec.runtime import triton_matmul
 
-    return matmul(x_RD, w_EDF, counts_E)
+    return _on_gpu(x_RD, w_EDF, counts_E, triton_matmul)
 
+
+class Kernels(Protocol):
+    """What a module has that multiplies on GPUs: products of rows with their experts' weights, and with other rows."""
+
+    product: Callable[..., jax.Array]
+    outer: Matmul
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _on_gpu(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array, kernels: Kernels) -> jax.Array:
+    """The kernels come without gradients, which are made of the same two operations."""
+    return kernels.product(x_RD, w_EDF, counts_E, transposed=False)
+
+
+def _forward(
+    x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array, kernels: Kernels
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    return _on_gpu(x_RD, w_EDF, counts_E, kernels), (x_RD, w_EDF, counts_E)
+
+
+def _backward(
+    kernels: Kernels, saved: tuple[jax.Array, ...], gradient_RF: jax.Array
+) -> tuple[jax.Array, jax.Array, None]:
+    x_RD, w_EDF, counts_E = saved
+    to_x = kernels.product(gradient_RF, w_EDF, counts_E, transposed=True)
+    return to_x, kernels.outer(x_RD, gradient_RF, counts_E).astype(w_EDF.dtype), None
+
+
+_on_gpu.defvjp(_forward, _backward)
 
 by_megablox: Final = partial(on_sorted_rows, matmul_by_megablox)
 by_mosaic: Final = partial(on_sorted_rows, matmul_by_mosaic)

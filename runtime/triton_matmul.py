@@ -28,30 +28,12 @@ STAGES = 3
 the warps for the 128 x 128 of the gradient to the weights. Not measured on a GPU."""
 
 
-@jax.custom_vjp
-def matmul(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
-    """`x[r] @ w[expert of r]` [R, F] in the type of x, sums in float32; zero in rows behind the last expert's.
+def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
+    """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x, sums in float32; zero in rows of no expert.
 
-    Shapes: x [R, D], w [E, D, F], counts [E]; counts and R are multiples of `BLOCK_ROWS`, D and F of `WIDTH_MULTIPLE`.
+    Shapes: x [R, K], w [E, K, N] ([E, N, K] where transposed), counts [E]; counts and R are multiples of `BLOCK_ROWS`,
+    K and N of `WIDTH_MULTIPLE`.
     """
-    return _product(x_RD, w_EDF, counts_E, transposed=False)
-
-
-def _forward(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    return _product(x_RD, w_EDF, counts_E, transposed=False), (x_RD, w_EDF, counts_E)
-
-
-def _backward(saved: tuple[jax.Array, ...], gradient_RF: jax.Array) -> tuple[jax.Array, jax.Array, None]:
-    x_RD, w_EDF, counts_E = saved
-    to_w = _outer(x_RD, gradient_RF, counts_E).astype(w_EDF.dtype)
-    return _product(gradient_RF, w_EDF, counts_E, transposed=True), to_w, None
-
-
-matmul.defvjp(_forward, _backward)
-
-
-def _product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
-    """`x[r] @ w[expert of r]`, or by the transpose of w."""
     rows, summed = x_RK.shape
     columns = w.shape[1] if transposed else w.shape[2]
     step, width = _block(summed, LARGEST_SUMMED), _block(columns, LARGEST_COLUMNS)
@@ -83,7 +65,7 @@ def _product_of_block(expert_of_block: Any, x: Any, w: Any, y: Any, *, step: int
     y[...] = total.astype(y.dtype)
 
 
-def _outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
+def outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
     """The sum over each expert's rows of `x[r]` times `y[r]` [E, D, F], in float32."""
     n_experts, (_, d_in), (_, d_out) = counts_E.shape[0], x_RD.shape, y_RF.shape
     height, width = _block(d_in, LARGEST_COLUMNS), _block(d_out, LARGEST_COLUMNS)

@@ -21,6 +21,9 @@ _COMMENT: Final = re.compile(r"#[ \t]*moec:[ \t]*allow\b[ \t]*(?P<code>[^\s:]*)[
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"?')
 
 
+_Key = tuple[str, int, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What a comment says: `line` (from 1) is the one that it is about."""
@@ -30,12 +33,16 @@ class Allowance:
     code: str
     reason: str
 
+    @property
+    def key(self) -> _Key:
+        """File, line and code of what it takes back."""
+        return (self.span.file, self.line, self.code)
+
 
 def without_allowed(told: Iterable[Diagnostic], sources: Sources) -> tuple[Diagnostic, ...]:
     """`told` without the warnings that the texts allow where they stand."""
-    told = tuple(told)
-    allowed = {(one.span.file, one.line, one.code) for source in sources.values() for one in _valid(source)}
-    return tuple(one for one in told if not _is_allowed(one, sources, allowed)) if allowed else told
+    kept, _ = _taken_back(told, _all_allowances(sources), sources, lambda span: span)
+    return tuple(kept)
 
 
 def check_allowances(
@@ -49,29 +56,40 @@ def check_allowances(
     `real` makes the places of `told` places of the texts, and `address` those of the texts places like those of `told`.
     Warnings: MOE9301; MOE9302 where there are no errors, which leave much untold.
     """
-    told, sources = tuple(told), loaded.sources
-    placed = [(one, real(one.span)) for one in told]
-    found = {name: tuple(read_allowances(source)) for name, source in sources.items() if MARK in source.text}
-    if not any(found.values()):
-        return told
-    rows = [one for of_file in found.values() for one in of_file]
-    valid = {(one.span.file, one.line, one.code) for one in rows if not _fault(one)}
+    told, found = tuple(told), _all_allowances(loaded.sources)
+    kept, used = _taken_back(told, found, loaded.sources, real)
+    is_whole = not loaded.broken and not has_errors(told)
+    for allowance in (one for one in found if one.span.file == loaded.main):
+        fault, at = _fault(allowance), address(allowance.span)
+        if fault:
+            kept.append(codes.allowance_not_followed(at, fault))
+        elif is_whole and allowance.key not in used:
+            kept.append(codes.allowance_unused(at, allowance.code))
+    return tuple(kept)
+
+
+def _all_allowances(sources: Sources) -> list[Allowance]:
+    return [one for source in sources.values() for one in read_allowances(source)]
+
+
+def _taken_back(
+    told: Iterable[Diagnostic], found: list[Allowance], sources: Sources, real: Callable[[Span], Span]
+) -> tuple[list[Diagnostic], set[_Key]]:
+    """What is left of `told`, and the keys of the allowances that took something back."""
+    valid = {one.key for one in found if not _fault(one)}
+    if not valid:
+        return list(told), set()
     kept: list[Diagnostic] = []
-    used: set[tuple[str, int, str]] = set()
-    for one, span in placed:
-        key = _key(one, span, sources)
+    used: set[_Key] = set()
+    for one in told:
+        span = real(one.span)
+        source = sources.get(span.file)
+        key = (span.file, source.position(span.start).line if source else 0, one.code)
         if one.severity == "warning" and key in valid:
             used.add(key)
         else:
             kept.append(one)
-    is_whole = not loaded.broken and not has_errors(told)
-    for allowance in found.get(loaded.main, ()):
-        fault, at = _fault(allowance), address(allowance.span)
-        if fault:
-            kept.append(codes.allowance_not_followed(at, fault))
-        elif is_whole and (allowance.span.file, allowance.line, allowance.code) not in used:
-            kept.append(codes.allowance_unused(at, allowance.code))
-    return tuple(kept)
+    return kept, used
 
 
 def read_allowances(source: Source) -> Iterator[Allowance]:
@@ -118,16 +136,3 @@ def _why_not(code: str) -> str:
     if info.severity == "error":
         return f"{code} is an error"
     return f"{code} is about the text itself" if code.startswith(("MOE1", "MOE93")) else ""
-
-
-def _valid(source: Source) -> Iterator[Allowance]:
-    return (one for one in read_allowances(source) if not _fault(one))
-
-
-def _is_allowed(one: Diagnostic, sources: Sources, allowed: set[tuple[str, int, str]]) -> bool:
-    return one.severity == "warning" and _key(one, one.span, sources) in allowed
-
-
-def _key(one: Diagnostic, span: Span, sources: Sources) -> tuple[str, int, str]:
-    source = sources.get(span.file)
-    return (span.file, source.position(span.start).line if source else 0, one.code)

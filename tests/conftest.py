@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,3 +99,27 @@ def compile_text(plan_text: PlanText) -> CompileText:
         return {name: compile_run(plan) for name, plan in plan_text(text).items()}
 
     return compiled
+
+
+@contextmanager
+def compiling_quickly() -> Iterator[None]:
+    """Most of the time of a small test is XLA's making code fast that runs once."""
+    import jax
+
+    kept = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", kept)
+
+
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Lets a module do without optimization by XLA."""
+    with compiling_quickly():
+        yield
+
+
+@pytest.fixture(scope="session")
+def quickly() -> Callable[[], AbstractContextManager[None]]:
+    """The same for what is made once and outlives a module."""
+    return compiling_quickly

@@ -94,14 +94,14 @@ def batched(dtype: jnp.dtype) -> tuple[Callable[..., jax.Array], ...]:
 
 
 def by_rows(kernel: str) -> tuple[Callable[..., jax.Array], ...]:
-    """The operations that the kernel's `matmul` and its gradient are made of, one by one."""
+    """The operations that the kernel's matmul and its gradient are made of, one by one."""
     from moec.runtime import mosaic_matmul, triton_matmul
 
     module = {"mosaic_gpu": mosaic_matmul, "triton": triton_matmul}[kernel]
     return (
-        jax.jit(lambda x, w, counts: module._product(x, w, counts, transposed=False)),
-        jax.jit(lambda y, w, counts: module._product(y, w, counts, transposed=True)),
-        jax.jit(lambda x, y, counts: module._outer(x, y, counts).astype(x.dtype)),
+        jax.jit(lambda x, w, counts: module.product(x, w, counts, transposed=False)),
+        jax.jit(lambda y, w, counts: module.product(y, w, counts, transposed=True)),
+        jax.jit(lambda x, y, counts: module.outer(x, y, counts).astype(x.dtype)),
     )
 
 

@@ -43,7 +43,7 @@ def changed_runs(first: Plan, other: Plan) -> Iterator[RunSpec]:
     if experts is None or other.routing is None:
         return
     changed = chain(
-        _kernels(run, experts, other, other.routing),
+        _kernels(run, experts, other.routing, other.mesh.axes["model"]),
         _slots(experts),
         _groups(run, experts),
         _models(first, run, experts),
@@ -65,13 +65,13 @@ def _open(run: RunSpec, axes: tuple[str, ...]) -> RunSpec:
     return replace(run, mesh=replace(run.mesh, axes={**run.mesh.axes, **dict.fromkeys(axes, "auto")}))
 
 
-def _kernels(run: RunSpec, experts: ExpertsSpec, plan: Plan, routing: RoutingPlan) -> Iterator[ExpertsSpec]:
+def _kernels(run: RunSpec, experts: ExpertsSpec, routing: RoutingPlan, model_axis: int) -> Iterator[ExpertsSpec]:
     """Other ways to bring tokens to experts and to multiply there, on the run's hardware."""
     for dispatch in ("sorted", "all_gather", "onehot"):
         if dispatch != routing.dispatch:
             yield replace(experts, dispatch=dispatch)
     for kernel in ("batched", *BY_ROWS):
-        if kernel != routing.grouped_matmul and can_multiply(run, experts, plan.mesh.axes["model"], kernel):
+        if kernel != routing.grouped_matmul and can_multiply(run, experts, model_axis, kernel):
             yield replace(experts, grouped_matmul=kernel)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from moec.compiler.passes.choose_kernels import PLATFORM_OF_KERNEL
+from moec.compiler.passes.choose_kernels import is_on_platform
 from moec.compiler.typed import ExpertsSpec, RunSpec
 
 BY_ROWS: Final = ("tiles", "megablox", "mosaic_gpu", "triton")
@@ -29,9 +29,7 @@ ON_GPUS: Final = {
 
 def can_multiply(run: RunSpec, experts: ExpertsSpec, model_axis: int, kernel: str) -> bool:
     """Whether the kernel is for the run's hardware and these experts' widths."""
-    platform = run.mesh.hardware.platform
-    is_here = PLATFORM_OF_KERNEL.get(kernel, platform) == platform
-    return is_here and not grouped_matmul_cannot(run, experts, model_axis, kernel)
+    return is_on_platform(run, kernel) and not grouped_matmul_cannot(run, experts, model_axis, kernel)
 
 
 def grouped_matmul_cannot(run: RunSpec, experts: ExpertsSpec, model_axis: int, kernel: str) -> str:

@@ -64,11 +64,17 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
     return attention.kernel, ()
 
 
+def is_on_platform(run: RunSpec, kernel: str) -> bool:
+    """Whether the kernel is made for the platform of the run's hardware."""
+    platform = run.mesh.hardware.platform
+    return PLATFORM_OF_KERNEL.get(kernel, platform) == platform
+
+
 def not_on_platform(run: RunSpec, field: str, kernel: str) -> Iterator[Diagnostic]:
     """Error where the kernel that a field names is made for other hardware."""
     hardware = run.mesh.hardware
-    needed = PLATFORM_OF_KERNEL.get(kernel, hardware.platform)
-    if needed != hardware.platform:
+    if not is_on_platform(run, kernel):
+        needed = PLATFORM_OF_KERNEL[kernel]
         at, chip, name = place(run, field), place(run, "mesh.hardware"), field.rpartition(".")[2]
         yield codes.kernel_not_on_platform(at, name, kernel, needed, hardware.name, hardware.platform, chip)
 

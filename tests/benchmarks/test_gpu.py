@@ -21,6 +21,8 @@ import pytest
 from gpu_emission import emit
 from jax import numpy as jnp
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CHIP = {"name": "h100", "platform": "gpu", "peak_flops_per_second": 989e12, "achievable_flops_per_second": 798e12}
 FORBIDDEN = ("lark", "grain", "moec.spec", "moec.compiler", "moec.cli")
@@ -36,15 +38,6 @@ sys.meta_path.insert(0, Refuse())
 """
 """Makes a process one that has no compiler."""
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """What runs once need not be fast."""
-    kept = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", kept)
 
 
 @pytest.fixture(scope="module")

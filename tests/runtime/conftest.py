@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -189,28 +188,6 @@ def make_batch(sequences: int, length: int, *, seed: int = 0, segments: int = 2,
     weights = (segment_ids > 0) / max((segment_ids > 0).sum(), 1)
     arrays = (tokens[:, :-1], tokens[:, 1:], positions, segment_ids, weights.astype(np.float32))
     return Batch(*(jnp.asarray(array) for array in arrays))
-
-
-@contextmanager
-def compiling_quickly() -> Iterator[None]:
-    """Most of the time of a small test is XLA's making code fast that runs once."""
-    kept = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", kept)
-
-
-@pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Lets a module do without optimization by XLA."""
-    with compiling_quickly():
-        yield
-
-
-@pytest.fixture(scope="session")
-def quickly() -> Callable[[], AbstractContextManager[None]]:
-    """The same for what is made once and outlives a module."""
-    return compiling_quickly
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from moec.runtime.batch import Batch
 from moec.runtime.dispatch import sort_by_expert
 from moec.runtime.expert_network import ExpertWeights
 from moec.runtime.experts import BY_ROWS, apply_experts, route
-from moec.runtime.sorted_rows import ROWS_OF_EXPERT
+from moec.runtime.sorted_rows import ROWS_OF_EXPERT, matmul_by_mosaic, matmul_by_triton
 from moec.runtime.weights import Weight
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -28,7 +28,7 @@ MOSAIC_STEPS_ON_CPU = tuple(map(int, jax.__version__.split(".")[:2])) >= (0, 11)
 NEEDS_STEPS = pytest.mark.skipif(not MOSAIC_STEPS_ON_CPU, reason="jax 0.10 cannot interpret its kernel of gradients")
 KERNELS = (pytest.param("mosaic_gpu", marks=NEEDS_STEPS), "triton")
 MOSAIC_LATER = (pytest.param("mosaic_gpu", marks=[NEEDS_STEPS, pytest.mark.slow]), "triton")
-MATMULS = {"mosaic_gpu": mosaic_matmul.matmul, "triton": triton_matmul.matmul}
+MATMULS = {"mosaic_gpu": matmul_by_mosaic, "triton": matmul_by_triton}
 
 
 @contextlib.contextmanager
