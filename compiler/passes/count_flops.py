@@ -7,7 +7,7 @@ RoPE and the optimizer are left out: they are bound by memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Final
@@ -23,7 +23,7 @@ from moec.compiler.formulas.flops import (
 )
 from moec.compiler.passes.choose_grouped_matmul import BY_ROWS
 from moec.compiler.passes.layer_mix import mix_of
-from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, Number, ParameterCounts, RoutingPlan, StackPlan
+from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, LayerKind, Number, ParameterCounts, RoutingPlan, StackPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
 
 SCORES_AGAIN: Final = {"cudnn": Fraction(1, 2), "splash": Fraction(3, 2)}
@@ -38,7 +38,7 @@ def count_flops(
 
     Source: Kaplan et al., arXiv 2001.08361, section 2.1 (backward is twice forward).
     """
-    rows = with_recomputed(run, kernels, tuple(flop_rows(run, stack, routing, kernels)))
+    rows = with_recomputed(run, stack, routing, kernels, tuple(flop_rows(run, stack, routing, kernels)))
     ideal = sum((Fraction(row.ideal_flops_per_token) for row in rows), Fraction())
     executed = sum((Fraction(row.executed_flops_per_token) for row in rows), Fraction())
     again = sum((Fraction(row.recomputed_flops_per_token) for row in rows), Fraction())
@@ -158,10 +158,13 @@ def palm_flops(model: ModelSpec, parameters: ParameterCounts) -> int:
     return 6 * active_matmul_parameters(model, parameters) + square
 
 
-def with_recomputed(run: RunSpec, kernels: KernelPlan, rows: tuple[FlopRow, ...]) -> tuple[FlopRow, ...]:
-    """The rows with what the backward pass does again: all of the layers under `full`, what is not a plain matmul of
-    weights under `save_dots` (attention and experts have batch dims, which that policy does not keep); under any policy
-    the logits where the loss goes by chunks, and the scores in a fused attention kernel.
+def with_recomputed(
+    run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, kernels: KernelPlan, rows: tuple[FlopRow, ...]
+) -> tuple[FlopRow, ...]:
+    """The rows with what the backward pass does again: the layers under `full` and `names` but for what is kept or not
+    read, what is not a plain matmul of weights under `save_dots` (attention and experts have batch dims, which that
+    policy does not keep); under any policy the logits where the loss goes by chunks, and the scores in a fused
+    attention kernel.
 
     Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable; Dao et al. (FlashAttention), arXiv 2205.14135,
     algorithm 4.
@@ -177,7 +180,46 @@ def with_recomputed(run: RunSpec, kernels: KernelPlan, rows: tuple[FlopRow, ...]
         + (kernels.logits_again and row.operation == "head")
         for row in rows
     }
+    less = last_products_left_out(run, stack, routing) if run.remat.policy in ("full", "names") else {}
     return tuple(
-        replace(row, recomputed_flops_per_token=whole(times[row.operation] * Fraction(row.executed_flops_per_token)))
+        replace(
+            row,
+            recomputed_flops_per_token=whole(
+                times[row.operation] * Fraction(row.executed_flops_per_token) - less.get(row.operation, 0)
+            ),
+        )
         for row in rows
     )
+
+
+def last_products_left_out(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None) -> Mapping[str, Fraction]:
+    """FLOPs per token that making layers again does without, by operation: products whose outputs are kept by name, and
+    the last one of a piece where no norm reads it, since no gradient does. Those of experts are read for the gradient
+    of the router's weights, those of routed layers for that of the depth router; `tiles` makes all of a tile at once.
+
+    Source: seen in compiled steps, moec prove for cpu:1 (jax 0.10, 0.12); moec.runtime.layers for the pieces.
+    """
+    model, kept, mix = run.model, (*run.remat.save, *run.remat.offload), mix_of(run.model, stack)
+    attention, ffn, experts = model.attention, model.ffn, model.experts
+    less: dict[str, Fraction] = {}
+    if "attention_out" in kept:
+        less["attention o"] = mix.passes * matmul_flops(attention.n_heads, attention.d_head, model.d_model)
+    if ffn is not None:
+        through = len(stack.numbers_of("dense")) + mix.routed * mix.capacity if "ffn_out" in kept else Fraction()
+        if "ffn_out" not in kept and ffn.norm == "pre":
+            through = Fraction(ends_of_pieces(stack, "dense"))
+        less["ffn"] = through * matmul_flops(ffn.d_ff, model.d_model)
+    if experts is not None and routing is not None:
+        layers = len(stack.numbers_of("moe"))
+        one = matmul_flops(experts.d_ff, model.d_model)
+        if "expert_out" in kept and routing.grouped_matmul != "tiles":
+            less["experts"] = layers * computed_slots(experts, routing) * one
+        unread = ends_of_pieces(stack, "moe") if experts.norm == "pre" else 0
+        shared = layers if "ffn_out" in kept else unread
+        less["shared experts"] = Fraction(shared * experts.n_shared_experts * one)
+    return less
+
+
+def ends_of_pieces(stack: StackPlan, kind: LayerKind) -> int:
+    """How many layers of a kind end a piece that is made again: each layer is one, in a scan each period."""
+    return stack.head.count(kind) + stack.repeats * stack.period[-1:].count(kind)

@@ -114,12 +114,47 @@ def test_logits_and_scores_that_nobody_keeps_are_made_again():
     assert counts.executed_train_per_token == counts.conventions["padded"] + again
 
 
-def test_full_remat_makes_every_layer_again_but_not_the_head():
-    full = flops(replace(LAPTOP, remat=replace(LAPTOP.remat, policy="full")))
-    plain = flops(LAPTOP)
-    layers = sum(one.executed_flops_per_token for one in plain.rows if one.operation != "head")
-    assert full.executed_train_per_token - plain.executed_train_per_token == layers
-    assert full.train_per_token == plain.train_per_token
+def remade(run: RunSpec, **remat) -> dict[str, Fraction]:
+    """What each operation multiplies again, by name."""
+    counts = flops(replace(run, remat=replace(run.remat, **remat)))
+    assert counts.train_per_token == flops(run).train_per_token
+    assert counts.executed_train_per_token == counts.conventions["padded"] + sum(
+        one.recomputed_flops_per_token for one in counts.rows
+    )
+    return {one.operation: Fraction(one.recomputed_flops_per_token) for one in counts.rows}
+
+
+def test_full_remat_makes_every_layer_again_but_the_head_and_the_last_products_that_nothing_reads():
+    again = remade(with_experts(n_shared_experts=3), policy="full")
+    forward = {one.operation: one.executed_flops_per_token for one in flops(with_experts(n_shared_experts=3)).rows}
+    assert again.pop("head") == 0
+    for operation in ("ffn", "shared experts"):
+        assert again.pop(operation) == Fraction(2, 3) * forward[operation]
+    assert all(again[operation] == forward[operation] for operation in again)
+
+
+def test_a_norm_behind_a_feed_forward_layer_reads_its_last_product():
+    ffn = replace(BASELINE.model.ffn, norm="post")
+    run = replace(BASELINE, model=replace(BASELINE.model, ffn=ffn))
+    assert remade(run, policy="full")["ffn"] == row(flops(run), "ffn").executed_flops_per_token
+
+
+def test_a_period_that_ends_with_experts_makes_its_dense_layers_whole():
+    run = replace(LAPTOP, layers=replace(LAPTOP.layers, scan=True))
+    assert remade(run, policy="full")["ffn"] == row(flops(run), "ffn").executed_flops_per_token
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "left"),
+    [("attention_out", "attention o", 0), ("ffn_out", "ffn", Fraction(2, 3)), ("expert_out", "experts", Fraction(2, 3))],
+)
+def test_what_a_name_keeps_is_not_multiplied_again(name, operation, left):
+    run = with_experts(grouped_matmul="batched")
+    forward = row(flops(run), operation).executed_flops_per_token
+    assert remade(run, policy="names", save=(name,))[operation] == left * forward
+    tiles = with_experts(grouped_matmul="tiles")
+    whole = row(flops(tiles), "experts").executed_flops_per_token
+    assert remade(tiles, policy="names", save=("expert_out",))["experts"] == whole
 
 
 def test_each_convention_is_what_its_name_says():

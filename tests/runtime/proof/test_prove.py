@@ -29,7 +29,7 @@ edition = 2026
 model m {{
   vocab_size = 512
   seq_len    = 64
-  n_layers   = 2
+  n_layers   = {n_layers}
   d_model    = 128
   attention {{ n_heads = 4, n_kv_heads = 4, d_head = 32 }}
   ffn {{ d_ff = 256, activation = swiglu }}
@@ -40,8 +40,8 @@ budget short {{ steps = 8 }}
 run r {{
   model = m, mesh = eight, budget = short
   batch {{ tokens = 2Ki }}
-  remat {{ policy = {remat} }}
-  layers {{ scan = false }}
+  remat {{ {remat} }}
+  layers {{ scan = {scan} }}
 }}
 """
 EXPERTS = "experts { every = 2, n_experts = 8, top_k = 2, d_ff = 256, capacity_factor = 1.25, balance_loss = 0.01 }"
@@ -58,8 +58,11 @@ Compile = Callable[..., Path]
 def compiled(tmp_path: Path) -> Compile:
     """Compiles the spec of this file into a folder and gives its program.py."""
 
-    def compile_spec(*, experts: str = EXPERTS, mesh: str = CPU, remat: str = "none") -> Path:
-        text = SPEC.format(experts=experts, mesh=mesh, remat=remat)
+    def compile_spec(
+        *, experts: str = EXPERTS, mesh: str = CPU, remat: str = "none", n_layers: int = 2, scan: str = "false"
+    ) -> Path:
+        policy = remat if "policy" in remat else f"policy = {remat}"
+        text = SPEC.format(experts=experts, mesh=mesh, remat=policy, n_layers=n_layers, scan=scan)
         files, _ = load_text("r.moe", text, root=tmp_path)
         typed, told = resolve(read(files)[0])
         plan, more = plan_run(typed.runs[0])
@@ -104,6 +107,34 @@ def test_a_dense_model_sends_what_its_plan_says(compiled: Compile, axes: str) ->
     assert proof.measured is not None
     assert proof.expectation is not None
     assert proof.measured.flops == pytest.approx(proof.expectation.executed_flops, rel=0.25)
+
+
+SLOTS = EXPERTS.replace(" }", ", grouped_matmul = batched, n_shared_experts = 1 }")
+KEPT = "policy = names, save = [attention_out, ffn_out, expert_out]"
+
+
+@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.parametrize(
+    ("remat", "experts", "n_layers", "scan"),
+    [
+        ("full", "", 1, "false"),
+        pytest.param("full", SLOTS, 4, "true", marks=pytest.mark.slow),
+        pytest.param("none", SLOTS, 2, "false", marks=pytest.mark.slow),
+        pytest.param("full", SLOTS, 2, "false", marks=pytest.mark.slow),
+        pytest.param("full", "", 2, "true", marks=pytest.mark.slow),
+        pytest.param("save_dots", SLOTS, 2, "false", marks=pytest.mark.slow),
+        pytest.param(KEPT, SLOTS, 2, "false", marks=pytest.mark.slow),
+        pytest.param("full", "depth_routing { capacity = 0.25 }", 2, "false", marks=pytest.mark.slow),
+    ],
+)
+def test_a_step_multiplies_what_its_plan_counts_to_the_last_product(
+    compiled: Compile, remat: str, experts: str, n_layers: int, scan: str
+) -> None:
+    one = "hardware = cpu, devices = 1"
+    proof = prove_here(compiled(experts=experts, mesh=one, remat=remat, n_layers=n_layers, scan=scan), "cpu:1")
+    assert proof.measured is not None
+    assert proof.expectation is not None
+    assert proof.measured.flops == pytest.approx(proof.expectation.executed_flops, rel=0.001)
 
 
 def test_another_sharding_than_the_plan_s_fails_with_the_weight_s_name(compiled: Compile) -> None:
