@@ -8,6 +8,7 @@ known at run time alone; its gradient is therefore written out here.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 from jax import numpy as jnp
@@ -52,8 +53,8 @@ def _forward(
     x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation, tile: int
 ) -> tuple[jax.Array, Kept]:
     padded = _padded(x_RD, tile)
-    up = jnp.zeros((padded.shape[0], weights.w_up.shape[2]), x_RD.dtype)
-    gate = None if weights.w_gate is None else up
+    hidden = jax.ShapeDtypeStruct((padded.shape[0], weights.w_up.shape[2]), x_RD.dtype)
+    empty = _zeros_after(padded, (padded, None if weights.w_gate is None else hidden, hidden))
 
     def expert(filled: tuple, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
         own_weights, start, count = own
@@ -65,7 +66,7 @@ def _forward(
 
         return jax.lax.fori_loop(0, -(-count // tile), compute, filled), None
 
-    (y, gate, up), _ = jax.lax.scan(expert, (jnp.zeros_like(padded), gate, up), (weights, _starts(counts_E), counts_E))
+    (y, gate, up), _ = jax.lax.scan(expert, empty, (weights, _starts(counts_E), counts_E))
     return y[: x_RD.shape[0]], (x_RD, gate, up, counts_E, weights)
 
 
@@ -75,8 +76,8 @@ def _backward(
     x_RD, gate, up, counts_E, weights = kept
     x, gradient = _padded(x_RD, tile), _padded(gradient_RD, tile)
 
-    def expert(to_x: jax.Array, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[jax.Array, ExpertWeights]:
-        own_weights, start, count = own
+    def expert(filled: tuple, own: tuple[jax.Array, ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
+        number, own_weights, start, count = own
 
         def compute(index: jax.Array, sums: tuple[jax.Array, ExpertWeights]) -> tuple[jax.Array, ExpertWeights]:
             at = start + index * tile
@@ -87,9 +88,16 @@ def _backward(
             return _put(sums[0], to_x_rows, at), jax.tree.map(jnp.add, sums[1], to_weights)
 
         zeros = jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), own_weights)
-        return jax.lax.fori_loop(0, -(-count // tile), compute, (to_x, zeros))
+        to_x, to_own = jax.lax.fori_loop(0, -(-count // tile), compute, (filled[0], zeros))
+        to_weights = jax.tree.map(
+            lambda all_of, one: jax.lax.dynamic_update_index_in_dim(all_of, one, number, 0), filled[1], to_own
+        )
+        return (to_x, to_weights), None
 
-    to_x, to_weights = jax.lax.scan(expert, jnp.zeros_like(x), (weights, _starts(counts_E), counts_E))
+    sums = jax.tree.map(lambda weight: jax.ShapeDtypeStruct(weight.shape, jnp.float32), weights)
+    empty = _zeros_after(gradient, (x, sums))
+    numbers = jnp.arange(counts_E.shape[0])
+    (to_x, to_weights), _ = jax.lax.scan(expert, empty, (numbers, weights, _starts(counts_E), counts_E))
     to_weights = jax.tree.map(lambda total, weight: total.astype(weight.dtype), to_weights, weights)
     return to_x[: x_RD.shape[0]], None, to_weights
 
@@ -145,6 +153,13 @@ def _sum(gradient: jax.Array) -> jax.Array:
 
 def _starts(counts_E: jax.Array) -> jax.Array:
     return jnp.cumsum(counts_E) - counts_E
+
+
+def _zeros_after(needed: jax.Array, like: Any) -> Any:
+    """Zeros like a tree of arrays, made no earlier than `needed`: XLA is free to fill the buffers of all layers at the
+    start of a step, where nothing tells it to wait."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+    return jax.lax.optimization_barrier((zeros, needed))[0]
 
 
 def _padded(x_RD: jax.Array, tile: int) -> jax.Array:

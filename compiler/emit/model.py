@@ -16,7 +16,7 @@ from moec.compiler.units import plural
 
 _REMAT_IN_WORDS = {
     "none": "every activation is kept for the backward pass",
-    "full": "the backward pass computes each block again from its input",
+    "full": "the backward pass computes each {piece} again from its input",
     "save_dots": "the backward pass keeps the results of matmuls and computes the rest again",
     "names": "the backward pass keeps the named activations and computes the rest again",
 }
@@ -50,7 +50,7 @@ class Model(nnx.Module):
         blocks=_blocks(plan),
         rest=weights(plan, "Model", "final_norm", "final_norm_bias", "w_head"),
         dtype=code("jnp.{dtype}", dtype=identifier(spec.dtype.compute)),
-        remat=_remat_comment(spec, plan.run.remat, places),
+        remat=_remat_comment(plan, places),
         run=_run(plan),
         hidden=normalised(spec.norm, code("x_BSD"), "final_norm"),
         head_doc=docstring("The matrix from hidden states to logits" + _tied_in_words(spec)),
@@ -106,9 +106,10 @@ self.blocks = nnx.List(
     )
 
 
-def _remat_comment(spec: ModelSpec, remat: RematSpec, places: Places) -> Code:
+def _remat_comment(plan: Plan, places: Places) -> Code:
+    words = _REMAT_IN_WORDS[plan.run.remat.policy].format(piece="period" if len(plan.stack.period) > 1 else "block")
     return comment(
-        f"Computes in {spec.dtype.compute}; {_REMAT_IN_WORDS[remat.policy]}" + places.mention("remat.policy"),
+        f"Computes in {plan.run.model.dtype.compute}; {words}" + places.mention("remat.policy"),
         BODY_INDENT,
     )
 

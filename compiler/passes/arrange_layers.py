@@ -127,6 +127,11 @@ def choose_scan(run: RunSpec, n_layers: int, repeats: int) -> tuple[bool, str]:
     """Whether to scan, and why."""
     if run.layers.scan != "auto":
         return run.layers.scan, f"layers.scan = {str(run.layers.scan).lower()} is written"
+    if run.mesh.hardware.platform == "cpu" and run.remat.policy != "none" and repeats > 1:
+        return (
+            True,
+            "scanned: XLA on cpu may make unrolled layers again long before their turn, and remat saves nothing",
+        )
     if run.mesh.hardware.platform == "cpu":
         return False, "unrolled: a scan on cpu saves compile time but keeps XLA from fusing across layers"
     if repeats < MIN_REPEATS or n_layers < MIN_LAYERS:

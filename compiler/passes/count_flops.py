@@ -23,7 +23,16 @@ from moec.compiler.formulas.flops import (
 )
 from moec.compiler.passes.choose_grouped_matmul import BY_ROWS
 from moec.compiler.passes.layer_mix import mix_of
-from moec.compiler.plan import FlopCounts, FlopRow, KernelPlan, LayerKind, Number, ParameterCounts, RoutingPlan, StackPlan
+from moec.compiler.plan import (
+    FlopCounts,
+    FlopRow,
+    KernelPlan,
+    LayerKind,
+    Number,
+    ParameterCounts,
+    RoutingPlan,
+    StackPlan,
+)
 from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
 
 SCORES_AGAIN: Final = {"cudnn": Fraction(1, 2), "splash": Fraction(3, 2)}

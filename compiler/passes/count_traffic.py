@@ -13,6 +13,7 @@ from typing import Final
 
 from moec.compiler.formulas.memory import FLOAT32_BYTES, activation_bytes, stem
 from moec.compiler.formulas.traffic import between_products_bytes, dispatch_bytes
+from moec.compiler.passes.layer_memory import is_tiled
 from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.plan import ActivationPlan, BatchPlan, FlopCounts, MeshPlan, StackPlan
 from moec.compiler.typed import RunSpec
@@ -20,6 +21,9 @@ from moec.compiler.typed import RunSpec
 ARRAYS_MADE: Final = {"residual": 4, "ffn_gate": 3, "expert_gate": 3, "shared_gate": 3}
 """Arrays of the size of one named activation that a layer makes: the stream, its sum and its norm before each of two
 branches, or around what a routed layer takes; a gate, its tanh, the gated value. One where it is not listed."""
+
+ARRAYS_MADE_IN_TILES: Final = {"expert_gate": 1}
+"""The rest of a tile stays in a cache. Source: moec.runtime.tiles."""
 
 SOFTMAX_ARRAYS: Final = 2
 """Scores and weights. Assumption: the exponentials are fused into the weights."""
@@ -50,6 +54,7 @@ def traffic_rows(
     n_moe = len(stack.numbers_of("moe"))
     mix = mix_of(run.model, stack)
     sizes = {stem(one): activation_bytes(one, mesh.axes) for one in activations}
+    made_of = ARRAYS_MADE | (ARRAYS_MADE_IN_TILES if is_tiled(sizes) else {})
     parts = (
         ("between products: stream, norms", mix.passes, ("residual", "q", "k", "v", "mixed", "attention_out")),
         ("between products: ffn", mix.passes - n_moe, ("ffn_gate", "ffn_up", "ffn_hidden", "ffn_out")),
@@ -58,7 +63,7 @@ def traffic_rows(
         ("between products: depth routing", mix.routed, ("residual", "depth_scores")),
     )
     for what, layers, names in parts:
-        made = int(layers * sum(ARRAYS_MADE.get(name, 1) * sizes.get(name, 0) for name in names))
+        made = int(layers * sum(made_of.get(name, 1) * sizes.get(name, 0) for name in names))
         if made:
             yield TrafficRow(what, between_products_bytes(made, passes), False)
     scores = score_bytes(run, mesh, batch, flops)

@@ -7,7 +7,7 @@ of this file says so; all were set on the runs called fit_… of benchmarks/memo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -34,6 +34,13 @@ COPIES: Final = {"ffn_gate": 3, "expert_gate": 3, "shared_gate": 3, "router_logi
 router logits and probabilities.
 
 Source: measured, differences between compiled steps of 2 and 3 layers (jax 0.12, XLA on CPU)."""
+
+COPIES_IN_TILES: Final = {"expert_gate": 1}
+"""Tiles have a gradient of their own, which keeps gates and ups alone. Source: moec.runtime.tiles."""
+
+ROWS_IN_TILES: Final = 3
+"""Arrays of the rows of all experts that the backward pass works with besides: what came back, padded, and the
+gradients of what went in. Source: as COPIES."""
 
 COPIES_WITHOUT_GATE: Final = {"ffn_up": 2, "expert_up": 2, "shared_up": 2}
 """The activation's argument and its tanh. Source: as COPIES."""
@@ -80,7 +87,8 @@ def layer_memory(
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     arrays = arrays_of_layer(run, stack, mesh, activations, kind)
     branch = max((sizes[name] for name in BRANCH[kind] if name in sizes), default=0)
-    rows = sizes["expert_out"] + choice_bytes(run, activations, mesh) if kind == "moe" else 0
+    rows = (ROWS_IN_TILES if is_tiled(sizes) else 1) * sizes["expert_out"] if kind == "moe" else 0
+    rows += choice_bytes(run, activations, mesh) if kind == "moe" else 0
     extra = sizes["residual"] + max(branch, rows, scores_at_work(run, mesh, activations))
     if run.remat.policy == "none":
         return LayerMemory(sum(arrays.values()), 0, extra)
@@ -104,6 +112,8 @@ def arrays_of_layer(
     by_name = {stem(activation): activation for activation in activations}
     gated = "ffn_gate" in by_name or "expert_gate" in by_name
     copies = {**COPIES, **({} if gated else COPIES_WITHOUT_GATE)}
+    if is_tiled(by_name):
+        copies |= COPIES_IN_TILES
     found = {
         name: copies.get(name, 1) * activation_bytes(by_name[name], mesh.axes)
         for name in (*ATTENTION, *BRANCH[kind])
@@ -118,6 +128,11 @@ def arrays_of_layer(
     if stack.scan and "weights" not in found and run.remat.policy == "none":
         found["mask"] = cudnn_mask_bytes(run, mesh, activations)
     return found
+
+
+def is_tiled(names: Container[str]) -> bool:
+    """Whether experts multiply tile by tile, by the names of the activations: nothing else lacks a whole product."""
+    return "expert_up" in names and "expert_hidden" not in names
 
 
 def streams_kept(run: RunSpec, stack: StackPlan, mesh: MeshPlan) -> int:

@@ -16,6 +16,7 @@ from math import ceil
 from typing import Final
 
 from moec.compiler.formulas.flops import GATED, KEPT_LENGTH, PIECE, attention_band, mean_computed_keys
+from moec.compiler.passes.choose_grouped_matmul import BY_ROWS
 from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import ActivationPlan, BatchPlan, DimSpec, KernelPlan, RoutingPlan
 from moec.compiler.typed import ExpertsSpec, FfnSpec, RunSpec
@@ -115,11 +116,11 @@ def feed_forward(
 def expert_activations(
     sizes: Sizes, experts: ExpertsSpec, routing: RoutingPlan, dtype: str
 ) -> Iterator[ActivationPlan]:
-    """Router logits are whole over E on every device; slots are [E, R], choices without slots are T * top_k rows."""
+    """Router logits are whole over E on every device; slots are [E, R], choices without slots T * top_k rows."""
     logits = sizes.activation("router_logits_TE", "float32")
     yield ActivationPlan(logits.name, logits.dims, logits.shape, (AXES_OF_DIM["T"], ()), logits.dtype)
     inside = routed_activations(sizes, experts, routing, dtype)
-    yield from inside if routing.capacity is not None else (rows_of_choices(plan) for plan in inside)
+    yield from (rows_of_choices(plan) for plan in inside) if is_by_rows(routing) else inside
     if experts.n_shared_experts:
         width = experts.n_shared_experts * experts.d_ff
         yield from feed_forward(sizes, "shared", "BSF", experts, dtype, F=width)
@@ -128,13 +129,21 @@ def expert_activations(
 def routed_activations(
     sizes: Sizes, experts: ExpertsSpec, routing: RoutingPlan, dtype: str
 ) -> Iterator[ActivationPlan]:
-    """What goes into the experts, through them and out; one row per slot, or per choice of a token."""
+    """What goes into the experts, through them and out; one row per slot, or per choice of a token. Tiles make the
+    product of gate and up one tile at a time: it is never whole."""
     rows, lengths = "ER", {"F": experts.d_ff}
-    if routing.capacity is None:
+    if is_by_rows(routing):
         rows, lengths["T"] = "T", sizes.size("T") * experts.top_k
     yield sizes.activation(f"expert_buffer_{rows}D", dtype, **lengths)
-    yield from feed_forward(sizes, "expert", f"{rows}F", experts, dtype, **lengths)
+    for plan in feed_forward(sizes, "expert", f"{rows}F", experts, dtype, **lengths):
+        if routing.grouped_matmul != "tiles" or not plan.name.startswith("expert_hidden"):
+            yield plan
     yield sizes.activation(f"expert_out_{rows}D", dtype, **lengths)
+
+
+def is_by_rows(routing: RoutingPlan) -> bool:
+    """Whether experts have no slots: without a capacity, and for kernels that leave empty slots out."""
+    return routing.capacity is None or routing.grouped_matmul in BY_ROWS
 
 
 def rows_of_choices(plan: ActivationPlan) -> ActivationPlan:

@@ -165,6 +165,13 @@ def test_first_dense_layers_stand_before_the_scan():
     assert (stack.head, stack.period, stack.repeats) == (("dense",), ("moe",), 12)
 
 
+def test_layers_that_are_made_again_on_a_cpu_are_scanned_where_they_repeat():
+    again = replace(LAPTOP, remat=replace(LAPTOP.remat, policy="full"))
+    assert planned(again).stack.scan
+    one = replace(again, model=replace(again.model, n_layers=2))
+    assert not planned(one).stack.scan
+
+
 def test_a_written_scan_is_obeyed_on_a_cpu_and_off_it():
     on = planned(replace(LAPTOP, layers=replace(LAPTOP.layers, scan=True))).stack
     off = planned(replace(POD, layers=replace(POD.layers, scan=False))).stack

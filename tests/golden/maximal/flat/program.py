@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:362af565ad864c5df7e805cc98f870b646cdbbbd4d9cdc6c5c7d7abafd41c383
+Hash of its other lines: sha256:01cf7ffb43972e1666fdf6f4149fa4211fa74b5c8b01369117e100037f143cef
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -217,7 +217,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:93)
 PROGRAM = Program(
     name="flat",
-    identity="sha256:b0ba51e09e43ba904886a3d442996bb39d24375732ae4d0ed7b1c260aa69263f",
+    identity="sha256:e78a5ed1c5c2bc0509ab0c3e087c6b863446264dc273dbfd238aa785385b0fa8",
     mesh=MESH,
     model=Model,
     objective=objective,
