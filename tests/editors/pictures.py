@@ -1,6 +1,7 @@
 """Takes the pictures of docs/images: `python tests/editors/pictures.py`. Needs Chromium, chromedriver, tmux and nvim.
 
-The playground is pictured as it is; Neovim runs in a real terminal (tmux), whose screen is set as a page.
+The playground is pictured as it is, and so is VS Code where code-server is at hand; Neovim runs in a real terminal
+(tmux), whose screen is set as a page.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from browser import Browser, browser
+import code_server
+from browser import CONTROL, Browser, browser
+from code_server import Workbench, workbench
 
 from moec.cli.playground.compiling import Compiling
 from moec.cli.playground.server import Opened, Server
@@ -28,6 +31,7 @@ from moec.cli.playground.server import Opened, Server
 ROOT: Final = Path(__file__).parents[2]
 IMAGES: Final = ROOT / "docs" / "images"
 COLUMNS, ROWS = 138, 36
+WINDOW: Final = {"width": 1200, "height": 860}
 SESSION: Final = "moec-picture"
 LOOK: Final = (
     "set laststatus=2 scrolloff=0",
@@ -118,6 +122,44 @@ def screen_of_neovim(folder: Path, spec: str, keys: str) -> str:
     return done.stdout
 
 
+# ---- VS Code ----
+
+
+def picture_vscode(folder: Path) -> None:
+    specs = folder / "specs"
+    specs.mkdir()
+    (specs / "moec.root").touch()
+    text = (ROOT / "examples" / "quickstart.moe").read_text(encoding="utf-8")
+    (specs / "quickstart.moe").write_text(text, encoding="utf-8")
+    (specs / "mistake.moe").write_text(spoilt(text), encoding="utf-8")
+    with workbench(specs, folder / "vscode", [sys.executable, "-m", "moec.cli.main"]) as vscode:
+        vscode.page.on_page("POST", "/window/rect", WINDOW)
+        picture_numbers(vscode)
+        picture_mistake(vscode)
+
+
+def picture_numbers(vscode: Workbench) -> None:
+    vscode.open("quickstart.moe")
+    vscode.page.wait_for(lambda: "parameters" in vscode.line("model dense"), "the numbers")
+    vscode.run("View: Toggle Primary Side Bar Visibility")
+    vscode.go_to(34, 1)
+    vscode.wait_for_text(".codelens-decoration", "compile")
+    vscode.point_at("python_stdlib")
+    vscode.wait_for_text(".monaco-hover", "python_stdlib")
+    vscode.page.take_picture(IMAGES / "vscode-numbers.png")
+
+
+def picture_mistake(vscode: Workbench) -> None:
+    vscode.open("mistake.moe")
+    vscode.run("Problems: Focus on Problems View")
+    vscode.wait_for_text(".markers-panel", "MOE3102")
+    vscode.open("mistake.moe")
+    vscode.go_to(9, 16)
+    vscode.page.press(CONTROL, ".")
+    vscode.wait_for_text(".action-widget", "write")
+    vscode.page.take_picture(IMAGES / "vscode-mistake.png")
+
+
 PAGE: Final = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; background: #16181d; color: #d7dae0; }
 pre { margin: 12px; font: 14px/19px "DejaVu Sans Mono", monospace; }
@@ -163,9 +205,11 @@ def main() -> None:
     """All pictures, each below 200 KB."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with browser() as page, tempfile.TemporaryDirectory() as folder:
-        page.on_page("POST", "/window/rect", {"width": 1200, "height": 860})
+        page.on_page("POST", "/window/rect", WINDOW)
         picture_playground(page)
         picture_neovim(page, Path(folder))
+        if code_server.COMMAND:
+            picture_vscode(Path(folder))
     for path in sorted(IMAGES.glob("*.png")):
         print(f"{path.stat().st_size:>8} {path.relative_to(ROOT)}")
 
