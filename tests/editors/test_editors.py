@@ -179,6 +179,7 @@ def test_neovim_shows_numbers_above_a_run_and_its_plan_when_asked(tmp_path: Path
     seen = attach(tmp_path / "quickstart.moe", f"{sys.executable} -m moec.cli.main lsp", 20_000, MOEC_LENS="1")
     assert any("parameters" in title for title in seen["lenses"]), seen
     assert seen["page"][0].startswith("# baseline"), seen
+    assert seen.get("hints") != 0, seen
 
 
 # ---- every editor that has a YAML language server ----
