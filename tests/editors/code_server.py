@@ -110,6 +110,21 @@ class Workbench:
         assert found, f"{word!r} is not in sight"
         self.page.point(*found, click=click)
 
+    def wait_for_hover(self, word: str, text: str) -> None:
+        """Rests the mouse on `word` until `text` is shown there; what the page does meanwhile may take a hover away."""
+
+        def shown() -> bool:
+            self.page.point(1, 1)
+            self.point_at(word)
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                if text in self.text_of(".monaco-hover"):
+                    return True
+                time.sleep(0.1)
+            return False
+
+        self.page.wait_for(shown, f"{text!r} over {word!r}")
+
     def colour(self, word: str) -> str:
         """The colour of the first `word` in sight that is coloured as one."""
         spans = f"{ROWS}.flatMap(row => [...row.querySelectorAll('span[class*=mtk]')])"

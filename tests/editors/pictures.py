@@ -149,8 +149,7 @@ def picture_numbers(vscode: Workbench) -> None:
     vscode.run("View: Toggle Primary Side Bar Visibility")
     vscode.go_to(34, 1)
     vscode.wait_for_text(".codelens-decoration", "compile")
-    vscode.point_at("python_stdlib")
-    vscode.wait_for_text(".monaco-hover", "python_stdlib")
+    vscode.wait_for_hover("python_stdlib", "python_stdlib")
     vscode.page.take_picture(IMAGES / "vscode-numbers.png")
 
 

@@ -77,8 +77,7 @@ def test_colours_come_from_the_meaning_of_words(vscode: Workbench) -> None:
 def test_the_mouse_shows_what_a_field_is(vscode: Workbench) -> None:
     vscode.open("good.moe")
     vscode.go_to(9, 1)
-    vscode.point_at("n_kv_heads")
-    vscode.wait_for_text(".monaco-hover", "query heads share them in equal groups")
+    vscode.wait_for_hover("n_kv_heads", "query heads share them in equal groups")
 
 
 def test_fields_are_offered_where_they_belong(vscode: Workbench) -> None:
@@ -96,8 +95,7 @@ def test_a_mistake_has_its_code_and_is_mended_by_a_quick_fix(vscode: Workbench) 
     vscode.open("mistake.moe")
     vscode.page.wait_for(lambda: vscode.page.ask("return !!document.querySelector('.squiggly-error')"), "a mistake")
     vscode.go_to(10, 30)
-    vscode.point_at("activatoin")
-    vscode.wait_for_text(".monaco-hover", "MOE2002")
+    vscode.wait_for_hover("activatoin", "MOE2002")
     vscode.page.press(CONTROL, ".")
     vscode.wait_for_text(".action-widget", "write `activation`")
     vscode.page.press(ENTER)
@@ -108,8 +106,7 @@ def test_specs_in_yaml_are_checked_too(vscode: Workbench) -> None:
     vscode.open("mistake.moe.yaml")
     vscode.page.wait_for(lambda: vscode.page.ask("return !!document.querySelector('.squiggly-error')"), "a mistake")
     vscode.go_to(2, 18)
-    vscode.point_at("tokns")
-    vscode.wait_for_text(".monaco-hover", "MOE2002")
+    vscode.wait_for_hover("tokns", "MOE2002")
 
 
 def test_a_model_is_renamed_where_it_is_named(vscode: Workbench) -> None:
