@@ -25,6 +25,7 @@ import tree_sitter
 from browser import CONTROL, Browser, browser
 from code_server import Workbench, workbench
 from helix import helix
+from PIL import Image
 from terminal import terminal
 
 from moec.cli.playground.compiling import Compiling
@@ -33,11 +34,13 @@ from moec.cli.playground.server import Opened, Server
 ROOT: Final = Path(__file__).parents[2]
 IMAGES: Final = ROOT / "docs" / "images"
 WINDOW: Final = {"width": 1200, "height": 860}
+WIDE: Final = {"width": 1500, "height": 860}
 LOOK: Final = (
     "set laststatus=2 scrolloff=0",
-    "colorscheme slate",
+    "silent! colorscheme habamax",
     "highlight Normal guibg=#16181d",
     "highlight SignColumn guibg=#16181d",
+    "lua if vim.fn.has('nvim-0.11') == 1 then vim.diagnostic.config({ virtual_lines = true }) end",
 )
 MISTAKEN: Final = (("n_heads = 4", "n_heads = 5"), ("seq_len    = 256", "seq_len    = 4k"))
 
@@ -92,7 +95,7 @@ def picture_neovim(page: Browser, folder: Path) -> None:
     text = (ROOT / "examples" / "quickstart.moe").read_text(encoding="utf-8")
     (folder / "quickstart.moe").write_text(text, encoding="utf-8")
     (folder / "mistake.moe").write_text(spoilt(text), encoding="utf-8")
-    shown = {"neovim-numbers": ("quickstart.moe", "35G"), "neovim-mistake": ("mistake.moe", "gg")}
+    shown = {"neovim-numbers": ("quickstart.moe", "42G"), "neovim-mistake": ("mistake.moe", "gg")}
     for name, (spec, keys) in shown.items():
         screen = screen_of_neovim(folder, spec, keys)
         (folder / "screen.html").write_text(page_of_screen(screen), encoding="utf-8")
@@ -208,16 +211,20 @@ def changed(style: dict[str, str], escape: str) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """All pictures, each below 200 KB."""
+    """All pictures, each below 250 KB."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with browser() as page, tempfile.TemporaryDirectory() as folder:
-        page.on_page("POST", "/window/rect", WINDOW)
+        page.on_page("POST", "/window/rect", WIDE)
         picture_playground(page)
+        page.on_page("POST", "/window/rect", WINDOW)
         picture_neovim(page, Path(folder))
         if program.COMMAND and tree_sitter.COMMAND:
             picture_helix(page, Path(folder) / "helix")
         if code_server.COMMAND:
             picture_vscode(Path(folder))
+    for path in sorted(IMAGES.glob("*-*.png")):
+        with Image.open(path) as picture:
+            picture.convert("RGB").save(path, optimize=True)
     for path in sorted(IMAGES.glob("*.png")):
         print(f"{path.stat().st_size:>8} {path.relative_to(ROOT)}")
 
