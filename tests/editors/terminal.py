@@ -62,4 +62,4 @@ def terminal(command: str, home: Path, **environment: str) -> Iterator[Terminal]
         opened.call("set", "-g", "status", "off")
         yield opened
     finally:
-        opened.call("kill-server")
+        subprocess.run(("tmux", "-S", str(opened.socket), "kill-server"), capture_output=True, check=False)

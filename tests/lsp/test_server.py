@@ -210,6 +210,36 @@ async def test_the_layout_is_offered_for_moe_alone_where_that_can_be_said(
 
 
 @pytest.mark.asyncio
+async def test_a_rename_reaches_every_folder_that_is_open_and_no_other(client: LanguageClient, tmp_path: Path) -> None:
+    text = 'edition = 2026\nuse "../one/base.moe" as base\nmodel big extends base.dense { n_layers = 4 }\n'
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "user.moe").write_text(text, "utf-8")
+    folders = [types.WorkspaceFolder((tmp_path / name).as_uri(), name) for name in ("one", "two")]
+    gone = [types.WorkspaceFolder(tmp_path.as_uri(), "folder")]
+    event = types.WorkspaceFoldersChangeEvent(folders, gone)
+    client.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+    document = opened(client, tmp_path / "one" / "base.moe", BASE)
+    edit = await client.text_document_rename_async(types.RenameParams(document, at(BASE, "dense {"), "thick"))
+    assert edit is not None
+    assert edit.changes is not None
+    renamed = {uri.removeprefix(f"{tmp_path.as_uri()}/") for uri in edit.changes}
+    assert renamed == {"one/base.moe", "one/user.moe", "two/user.moe"}
+
+
+@pytest.mark.asyncio
+async def test_a_question_can_be_taken_back(client: LanguageClient, tmp_path: Path) -> None:
+    document = opened(client, tmp_path / "a.moe", BASE)
+    asked = client.protocol.send_request(
+        types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensParams(document), msg_id="taken back"
+    )
+    client.cancel_request(types.CancelParams("taken back"))
+    with pytest.raises(JsonRpcException, match="is canceled"):
+        await asyncio.wrap_future(asked)
+    assert await client.text_document_code_lens_async(types.CodeLensParams(document))
+
+
+@pytest.mark.asyncio
 async def test_an_answer_that_has_become_stale_is_refused(client: LanguageClient, tmp_path: Path) -> None:
     path = tmp_path / "a.moe"
     document = opened(client, path, BASE)
