@@ -24,7 +24,8 @@ SETTINGS: Final = {
     "extensions.autoUpdate": False,
     "files.autoSave": "off",
     "git.enabled": False,
-    "security.workspace.trust.enabled": False,
+    "security.workspace.trust.banner": "never",
+    "security.workspace.trust.startupPrompt": "never",
     "telemetry.telemetryLevel": "off",
     "window.commandCenter": False,
     "workbench.colorTheme": "Default Dark Modern",
@@ -149,10 +150,11 @@ class Workbench:
 
 
 @contextmanager
-def workbench(folder: Path, home: Path, moec: list[str]) -> Iterator[Workbench]:
+def workbench(folder: Path, home: Path, moec: list[str], *, trusted: bool = True) -> Iterator[Workbench]:
     """VS Code over `folder` with the extension, which calls moec as `moec`, until the block ends."""
     assert COMMAND is not None
-    for place, settings in (("User", SETTINGS), ("Machine", {"moec.command": moec})):
+    user = {**SETTINGS, "security.workspace.trust.enabled": not trusted}
+    for place, settings in (("User", user), ("Machine", {"moec.command": moec})):
         (home / place).mkdir(parents=True)
         (home / place / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     port = free_port()
@@ -166,7 +168,7 @@ def workbench(folder: Path, home: Path, moec: list[str]) -> Iterator[Workbench]:
     )
     (home / "config").write_text("auth: none\n", encoding="utf-8")
     subprocess.run((COMMAND, *paths, "--install-extension", str(VSIX)), capture_output=True, check=True, timeout=120)
-    quiet = ("--disable-telemetry", "--disable-update-check", "--disable-workspace-trust")
+    quiet = ("--disable-telemetry", "--disable-update-check", *(("--disable-workspace-trust",) if trusted else ()))
     command = (COMMAND, *paths, *quiet, "--auth", "none", "--bind-addr", f"127.0.0.1:{port}")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -169,3 +169,23 @@ def test_where_moec_is_missing_one_is_told_what_to_do(tmp_path: Path) -> None:
         vscode.wait_for_text(".notification-toast", 'Install it with: python3 -m pip install "moec[lsp]"')
         assert "Copy the install command" in vscode.text_of(".notification-toast")
         assert shutil.which("moec") is None or vscode.line("model dense") == "model dense {"
+
+
+def test_nothing_is_started_in_a_folder_that_is_not_trusted(tmp_path: Path) -> None:
+    folder, started = folder_of_specs(tmp_path / "specs"), tmp_path / "started"
+    moec = tmp_path / "moec"
+    moec.write_text(f'#!/bin/sh\ntouch "{started}"\nexec "{sys.executable}" -m moec.cli.main "$@"\n', encoding="utf-8")
+    moec.chmod(0o700)
+    with workbench(folder, tmp_path / "home", [str(moec)], trusted=False) as vscode:
+        vscode.open("good.moe")
+        vscode.wait_for_text(".statusbar", "Restricted Mode")
+        vscode.page.wait_for(lambda: vscode.colour("vocab_size") not in ("", vscode.colour("256")), "colours")
+        assert not started.exists()
+        vscode.run("Workspaces: Manage Workspace Trust")
+        vscode.wait_for_text(".workspace-trust-editor", "Trust")
+        vscode.page.press(CONTROL, ENTER)
+        vscode.wait_for_text(".workspace-trust-editor", "You trust this folder")
+        vscode.leave()
+        vscode.page.wait_for(lambda: "parameters" in vscode.line("model dense"), "the numbers")
+        assert started.exists()
+        assert vscode.text_of(".notification-toast") == ""

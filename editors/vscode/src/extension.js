@@ -8,6 +8,7 @@ const { askForRun } = require("./runs");
 const PYTHON_EXTENSION = "ms-python.python";
 
 let client;
+let lastStart = Promise.resolve();
 
 async function activate(context) {
   context.subscriptions.push(
@@ -30,7 +31,13 @@ async function deactivate() {
   client = undefined;
 }
 
-async function restart() {
+/** One start after the other: two at once, as when trust is given and settings with it, would end each other's server. */
+function restart() {
+  lastStart = lastStart.then(startAnew, startAnew);
+  return lastStart;
+}
+
+async function startAnew() {
   await deactivate();
   if (!vscode.workspace.isTrusted) return;
   const configured = vscode.workspace.getConfiguration("moec").get("command", []);

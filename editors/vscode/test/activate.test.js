@@ -10,7 +10,8 @@ afterEach(() => {
 
 /** The extension in a VS Code of which only what it calls is there. `log` holds what it did. */
 function start({ isTrusted, command = [], click }) {
-  const log = { clients: [], errors: [], copied: [], contexts: [], asked: [] };
+  const log = { clients: [], errors: [], copied: [], contexts: [], asked: [], atOnce: 0 };
+  let starting = 0;
   const commands = new Map();
   const events = new EventEmitter();
   const on = (name) => (listener) => events.on(name, listener);
@@ -19,6 +20,9 @@ function start({ isTrusted, command = [], click }) {
       Object.assign(this, { server, options });
     }
     async start() {
+      log.atOnce = Math.max(log.atOnce, ++starting);
+      await new Promise(setImmediate);
+      starting -= 1;
       log.clients.push(this);
     }
     getFeature(name) {
@@ -106,5 +110,16 @@ test("turning the numbers off has them asked for again, by the server that runs"
   await Promise.all(events.listeners("configuration").map((listener) => listener(event)));
   assert.deepEqual(log.asked, ["textDocument/inlayHint", "textDocument/codeLens"]);
   assert.deepEqual(log.clients, before);
+  await extension.deactivate();
+});
+
+test("trust and the settings that come with it start one server after the other", async () => {
+  const { extension, vscode, log, events } = start({ isTrusted: false, command: NODE });
+  await extension.activate({ subscriptions: [] });
+  vscode.workspace.isTrusted = true;
+  const event = { affectsConfiguration: (name) => name === "moec.command" };
+  await Promise.all(["configuration", "trust"].flatMap((name) => events.listeners(name).map((listener) => listener(event))));
+  assert.equal(log.atOnce, 1);
+  assert.equal(log.clients.length, 1);
   await extension.deactivate();
 });
