@@ -43,7 +43,10 @@ def _formatted(path: str) -> tuple[str, str]:
     from moec.spec.formatter import format_file
 
     if path.endswith((".yaml", ".yml")):
-        raise Failure(f"{path}: `moec fmt` lays out .moe files; `moec convert {path} OTHER.moe` makes one")
+        raise Failure(
+            f"{path}: `moec fmt` lays out .moe files; YAML is laid out by prettier and by the YAML servers of editors, "
+            f"and `moec convert {path} OTHER.moe` makes a .moe file of it"
+        )
     loaded = load_spec(path)
     own = tuple(d for d in loaded.diagnostics if d.span.file == loaded.path and d.code >= "MOE1")
     if loaded.files is None:

@@ -106,10 +106,10 @@ def _short(value: Quantity) -> str:
 
 
 def _default(info: FieldInfo) -> str:
-    if info.default is not None:
-        return f"default: `{info.default}`"
     if info.required:
         return f"must be written, unless `{info.unless}` is" if info.unless else "must be written"
+    if info.default is not None:
+        return f"default: `{info.default}`"
     return f"without it: {info.absent}" if info.absent else "no default"
 
 

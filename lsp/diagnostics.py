@@ -36,7 +36,7 @@ def as_lsp(told: Diagnostic, view: View) -> types.Diagnostic:
 def message_of(told: Diagnostic) -> str:
     """What is wrong, what was found, the rule, and how to mend it: a line each."""
     lines = [told.message]
-    lines += [told.label] if told.label else []
+    lines += [told.label] if told.label not in ("", "here") else []  # the editor underlines the place itself
     lines += [f"check: {told.check}"] if told.check else []
     lines += [f"help: {text}" for text in told.helps]
     lines += [f"note: {text}" for text in told.notes]

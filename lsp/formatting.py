@@ -15,7 +15,7 @@ from moec.spec.parser import parse
 
 
 def format_whole(view: View) -> list[types.TextEdit] | None:
-    """The edits that lay the file out; None for YAML and for a text with mistakes, which have no canonical layout."""
+    """The edits that lay the file out; None for a text with mistakes, and for YAML, which has formatters of its own."""
     after = _canonical(view)
     if after is None:
         return None

@@ -69,7 +69,17 @@ def parameters(plan: Plan) -> str:
 
 def training(plan: Plan) -> str:
     """`0.95 tokens per parameter`, of those that are active."""
-    return f"{plan.budget.tokens_per_param:.3g} tokens per parameter"
+    return f"{_ratio(plan)} tokens per parameter"
+
+
+def short(plan: Plan) -> str:
+    """`0.95 tokens/parameter, 113 ms/step`: VS Code cuts what is longer than 43 characters in one line."""
+    return f"{_ratio(plan)} tokens/parameter, {duration(plan.step_time.seconds)}/step"
+
+
+def _ratio(plan: Plan) -> str:
+    ratio = plan.budget.tokens_per_param
+    return f"{ratio:.3g}" if ratio < 1000 else count(ratio)
 
 
 def memory(plan: Plan) -> str:
@@ -128,7 +138,7 @@ class _Reader:
             case "mesh":
                 yield behind, memory(plan), why
             case "run":
-                yield behind, f"{training(plan)}, {duration(plan.step_time.seconds)} per step", ""
+                yield behind, short(plan), ""
 
     def _inside(self, blocks: tuple[Block, ...]) -> Iterator[Hint]:
         place = place_of(self.view.front, self.view.name, blocks)

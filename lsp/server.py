@@ -42,6 +42,15 @@ OPTIONS: Final[dict[str, Any]] = {
 }
 
 
+LAYOUT: Final = (types.TEXT_DOCUMENT_FORMATTING, types.TEXT_DOCUMENT_RANGE_FORMATTING)
+"""Offered for `.moe` alone where the editor can be told so: YAML has formatters of its own."""
+
+WITH_LAYOUT: Final[tuple[types.TextDocumentFilter, ...]] = (
+    types.TextDocumentFilterLanguage("moe"),
+    types.TextDocumentFilterPattern("**/*.moe"),
+)
+
+
 class Server(LanguageServer):
     """Holds the session of its one editor, and speaks for it."""
 
@@ -81,10 +90,9 @@ class Server(LanguageServer):
 def build_server() -> Server:
     """A server that waits for its editor."""
     server = Server()
-    for name, handler in requests.HANDLERS.items():
-        server.feature(name, OPTIONS.get(name))(_bound(handler, server.session))
+    _answer(server, *(name for name in requests.HANDLERS if name not in LAYOUT))
     server.feature(types.INITIALIZE)(_initializer(server))
-    server.feature(types.INITIALIZED)(_watcher(server))
+    server.feature(types.INITIALIZED)(_registrar(server))
     server.feature(types.SHUTDOWN)(_ender(server))
     for command, action in ((PLAN_COMMAND, _plan), (COMPILE_COMMAND, _compile), (DIFF_COMMAND, _diff)):
         server.command(command)(_bound_command(action, server))
@@ -102,6 +110,11 @@ def serve() -> bool:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output, redirect_stdout(sys.stderr):
         server.start_io(sys.stdin.buffer, output)
     return server.has_ended
+
+
+def _answer(server: Server, *names: str) -> None:
+    for name in names:
+        server.feature(name, OPTIONS.get(name))(_bound(requests.HANDLERS[name], server.session))
 
 
 def _bound(handler: requests.Handler, session: Session) -> Callable[[Any], Any]:
@@ -123,21 +136,33 @@ def _initializer(server: Server) -> Callable[[types.InitializeParams], None]:
         text = params.capabilities.text_document
         item = text.completion.completion_item if text and text.completion else None
         session.with_snippets = bool(item and item.snippet_support)
+        if not _can_be_told_of_layout(params.capabilities):
+            _answer(server, *LAYOUT)
 
     return initialize
 
 
-def _watcher(server: Server) -> Callable[[types.InitializedParams], None]:
-    def watch(params: types.InitializedParams) -> None:
-        """Asks to be told of files that change on disk: specs that others use, and hardware files."""
-        workspace = server.client_capabilities.workspace
-        watching = workspace.did_change_watched_files if workspace else None
+def _can_be_told_of_layout(editor: types.ClientCapabilities) -> bool:
+    formatting = editor.text_document.formatting if editor.text_document else None
+    return bool(formatting and formatting.dynamic_registration)
+
+
+def _registrar(server: Server) -> Callable[[types.InitializedParams], None]:
+    def register(params: types.InitializedParams) -> None:
+        """Asks to be told of files that change on disk, specs that others use and hardware files; offers the layout."""
+        editor, offered = server.client_capabilities, []
+        watching = editor.workspace.did_change_watched_files if editor.workspace else None
         if watching and watching.dynamic_registration:
             watched = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(WATCHED)])
-            what = types.Registration("watched", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, watched)
-            server.client_register_capability(types.RegistrationParams([what]))
+            offered.append(types.Registration("watched", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, watched))
+        if _can_be_told_of_layout(editor):
+            _answer(server, *LAYOUT)
+            files = types.TextDocumentRegistrationOptions(WITH_LAYOUT)
+            offered += [types.Registration(name, name, files) for name in LAYOUT]
+        if offered:
+            server.client_register_capability(types.RegistrationParams(offered))
 
-    return watch
+    return register
 
 
 def _ender(server: Server) -> Callable[[None], None]:

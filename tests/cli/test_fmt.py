@@ -52,11 +52,12 @@ def test_what_the_spec_means_does_not_matter(moec, untidy) -> None:
     assert moec("fmt", "untidy.moe").status == 0
 
 
-def test_yaml_has_no_layout(moec, tmp_path) -> None:
+def test_yaml_has_no_layout_and_one_is_told_who_formats_it(moec, tmp_path) -> None:
     (tmp_path / "x.moe.yaml").write_text("edition: 2026\n", encoding="utf-8")
     called = moec("fmt", "x.moe.yaml")
     assert called.status == 2
     assert "moec convert" in called.err
+    assert "prettier" in called.err
 
 
 def test_a_link_is_followed_and_the_mode_kept(moec, untidy, tmp_path) -> None:

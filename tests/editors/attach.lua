@@ -23,9 +23,21 @@ end, vim.diagnostic.get(0))
 local lenses = {}
 if vim.env.MOEC_LENS then
   vim.wait(tonumber(vim.env.MOEC_WAIT), function()
-    lenses = vim.lsp.codelens.get(0)
+    lenses = vim.fn.has("nvim-0.12") == 0 and vim.lsp.codelens.get(0)
+      or vim.tbl_map(function(found)
+        return found.lens
+      end, vim.lsp.codelens.get({ bufnr = 0 }))
     return #lenses > 0
   end, 20)
+  if vim.lsp.inlay_hint then -- from Neovim 0.10 on
+    vim.wait(tonumber(vim.env.MOEC_WAIT), function()
+      return #vim.lsp.inlay_hint.get({ bufnr = 0 }) > 0
+    end, 20)
+    seen.hints = #vim.lsp.inlay_hint.get({ bufnr = 0 })
+  end
+  table.sort(lenses, function(one, other)
+    return one.range.start.line < other.range.start.line
+  end)
   seen.lenses = vim.tbl_map(function(lens)
     return lens.command.title
   end, lenses)

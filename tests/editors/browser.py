@@ -18,6 +18,8 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the name that the protocol gives to an element's id
 PATIENCE_SECONDS = 30.0
 
+CONTROL, SHIFT, ENTER, ESCAPE, END, F1, F2 = "\ue009", "\ue008", "\ue007", "\ue00c", "\ue010", "\ue031", "\ue032"
+
 IS_HERE = shutil.which("chromedriver") is not None
 
 
@@ -54,6 +56,23 @@ class Browser:
     def type(self, selector: str, keys: str) -> None:
         self.on_page("POST", f"/element/{self._element(selector)}/value", {"text": keys})
 
+    def press(self, *keys: str) -> None:
+        """`keys` at once, wherever the cursor is: `press(CONTROL, "p")`."""
+        down = [{"type": "keyDown", "value": key} for key in keys]
+        self._act("key", [*down, *({"type": "keyUp", "value": key} for key in reversed(keys))])
+
+    def write(self, text: str) -> None:
+        """The letters of `text` one after another, wherever the cursor is."""
+        self._act("key", [{"type": kind, "value": one} for one in text for kind in ("keyDown", "keyUp")])
+
+    def point(self, x: float, y: float, *, click: bool = False) -> None:
+        pressed = [{"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        move = {"type": "pointerMove", "duration": 50, "x": round(x), "y": round(y)}
+        self._act("pointer", [move, *(pressed if click else ())])
+
+    def _act(self, device: str, actions: list[dict[str, Any]]) -> None:
+        self.on_page("POST", "/actions", {"actions": [{"type": device, "id": device, "actions": actions}]})
+
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while not condition():
@@ -70,7 +89,7 @@ class Browser:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A browser, until the block ends."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(("chromedriver", f"--port={port}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for_port(port)
@@ -84,7 +103,7 @@ def browser() -> Iterator[Browser]:
         process.wait(PATIENCE_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -60,8 +60,8 @@ def test_every_snippet_that_is_whole_is_a_spec_without_mistakes() -> None:
     from moec.compiler.pipeline import check
     from moec.spec.loader import load_text
 
-    body = json.loads((VSCODE / "snippets" / "moe.json").read_text(encoding="utf-8"))["spec"]["body"]
-    text = "\n".join(body)
+    snippets = json.loads((VSCODE / "snippets" / "moe.json").read_text(encoding="utf-8"))
+    text = "\n".join(next(one["body"] for one in snippets.values() if one["prefix"] == "spec"))
     for number, default in re.findall(r"\$\{(\d):(\w+)\}", text):
         text = text.replace(f"${{{number}:{default}}}", default).replace(f"${number}", default)
     loaded, told = load_text("snippet.moe", text.replace("$0", ""))
@@ -179,6 +179,7 @@ def test_neovim_shows_numbers_above_a_run_and_its_plan_when_asked(tmp_path: Path
     seen = attach(tmp_path / "quickstart.moe", f"{sys.executable} -m moec.cli.main lsp", 20_000, MOEC_LENS="1")
     assert any("parameters" in title for title in seen["lenses"]), seen
     assert seen["page"][0].startswith("# baseline"), seen
+    assert seen.get("hints") != 0, seen
 
 
 # ---- every editor that has a YAML language server ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,22 @@ import pytest
 from rpc import Client, client_of
 
 from moec.cli.main import main
+from moec.spec.parser import parse
+from moec.spec.source import Source
+from moec.spec.yaml_form import parse_yaml
+from moec.spec.yaml_write import to_yaml, yaml_order
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "editors" / "vscode" / "node_modules" / ".bin" / "yaml-language-server"
-SETTINGS = {"yaml": {"schemaStore": {"enable": False}, "validate": True, "completion": True, "hover": True}}
+SETTINGS = {
+    "yaml": {
+        "schemaStore": {"enable": False},
+        "validate": True,
+        "completion": True,
+        "hover": True,
+        "format": {"enable": True},
+    }
+}
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,3 +113,52 @@ def test_a_new_block_is_offered_with_all_that_it_must_have(client: Client, spec:
     (item,) = [one for one in items if one["label"] == "study"]
     assert "runs:" in item["textEdit"]["newText"]
     assert "match: ${4:" in item["textEdit"]["newText"]
+
+
+UNTIDY = """\
+# what this is for
+edition: 2026      # of the language
+
+
+let:
+    rates: [1e-4,   1_000 , 0x8]
+    wide: 4 * 12 if 3 > 2 else 1
+model:
+    dense:            # the baseline
+        # the size
+        d_model:   128
+        attention: {n_heads:   4,n_kv_heads: 2}   # grouped
+data:
+    code: {source: "a: b",   tokenizer: 'bytes'}
+# at the end
+"""
+
+
+def laid_out(client: Client, spec: Path, text: str, version: int) -> str:
+    """`text` as the server formats it."""
+    document = {"uri": spec.as_uri(), "version": version}
+    client.tell("textDocument/didChange", {"textDocument": document, "contentChanges": [{"text": text}]})
+    options = {"tabSize": 2, "insertSpaces": True}
+    edits = client.ask("textDocument/formatting", {"textDocument": {"uri": spec.as_uri()}, "options": options})
+    return str(edits[0]["newText"]) if edits else text
+
+
+def meaning(text: str) -> tuple[str, list[str]]:
+    file, told = parse_yaml(Source("a.moe.yaml", text))
+    return to_yaml(yaml_order(file)), [one.code for one in told]
+
+
+@pytest.mark.parametrize(
+    "path", [None, *sorted((ROOT / "examples").glob("*.moe"))], ids=lambda path: path and path.stem
+)
+def test_its_layout_changes_no_meaning_and_keeps_comments(path: Path | None, client: Client, spec: Path) -> None:
+    """`moec` has no layout for YAML, and sends people here."""
+    before = UNTIDY if path is None else to_yaml(parse(Source("a.moe", path.read_text(encoding="utf-8")))[0])
+    open_text(client, spec, before)
+    after = laid_out(client, spec, before, 2)
+    assert meaning(after) == meaning(before)
+    assert re.findall("# .*", after) == re.findall("# .*", before)
+    assert laid_out(client, spec, after, 3) == after
+    if path is None:
+        assert after != before
+        assert "\n    # the size\n    d_model: 128\n" in after

@@ -96,3 +96,10 @@ def test_a_broken_text_still_has_a_hover(desk: Desk) -> None:
 
 def test_nothing_is_said_of_an_empty_place(desk: Desk) -> None:
     assert told(desk, "edition = 2026\n\n‸\n") == ""
+
+
+def test_a_field_that_must_be_written_is_not_said_to_have_a_default(desk: Desk) -> None:
+    text = BASE.replace("  ffn ", f"  experts {{ n_experts = 8, balance_{CURSOR}loss = 0.01 }}\n  ffn ")
+    answer = told(desk, text)
+    assert "must be written, unless `bias_update_rate` is" in answer
+    assert "default:" not in answer

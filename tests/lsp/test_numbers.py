@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from desk import BASE, Desk
+import pytest
+from desk import BASE, ROOT, Desk
 
 from moec.lsp.commands import diff_page, plan_page, program_pages, write_pages
 from moec.lsp.numbers import inlay_hints, lenses
 from moec.lsp.view import View
 
+EXAMPLES = ROOT / "examples"
 POD = """\
 edition = 2026
 model m {
@@ -55,7 +57,15 @@ def test_a_block_shows_what_it_comes_to(desk: Desk) -> None:
     assert "GiB of 88.5 GiB per device" in shown[9][0] or "per device" in shown[9][0]
     assert shown[9][1] == f"= {plan.mesh.axes['data']}"
     assert f"{plan.budget.steps:,} steps" in shown[10][0]
-    assert shown[11][0].endswith("per step")
+    assert "tokens/parameter, " in shown[11][0]
+    assert shown[11][0].endswith("/step")
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.moe")), ids=lambda path: path.stem)
+def test_vscode_cuts_no_hint(path: Path, desk: Desk) -> None:
+    """Its setting `editor.inlayHints.maximumLength` is 43 characters for the hints of one line together."""
+    shown = hints(desk.view(path.read_text(encoding="utf-8")))
+    assert max((sum(map(len, labels)) for labels in shown.values()), default=0) <= 43
 
 
 def test_hints_stay_in_the_lines_that_are_asked_for(desk: Desk) -> None:

@@ -27,8 +27,13 @@ def make_editor() -> LanguageClient:
     client = make_test_lsp_client()
     for name in (types.WORKSPACE_CODE_LENS_REFRESH, types.WORKSPACE_INLAY_HINT_REFRESH):
         client.feature(name)(take_note)
-    client.feature(types.CLIENT_REGISTER_CAPABILITY)(take_note)
+    client.feature(types.CLIENT_REGISTER_CAPABILITY)(take_note_of_offers)
     return client
+
+
+def take_note_of_offers(client: LanguageClient, params: types.RegistrationParams) -> None:
+    """Keeps what the server offers after the start."""
+    client.offers = {one.method: one.register_options for one in params.registrations}  # type: ignore[attr-defined]
 
 
 def take_note(params: types.RegistrationParams | None) -> None:
@@ -45,7 +50,8 @@ async def client(
         capabilities=client_capabilities(request.param),
         workspace_folders=[types.WorkspaceFolder(tmp_path.as_uri(), "folder")],
     )
-    await lsp_client.initialize_session(params)
+    answer = await lsp_client.initialize_session(params)
+    lsp_client.promised = answer.capabilities  # type: ignore[attr-defined]
     yield
     await lsp_client.shutdown_session()
 
@@ -184,6 +190,53 @@ async def test_a_text_without_a_file_and_a_yaml_text_are_checked(client: Languag
     opened(client, path, "model:\n  a:\n    d_modle: 4\n")
     await codes(client, path, {"MOE2002", "MOE2011", "MOE2013", "MOE2014", "MOE2018"})
     assert {one.code for one in client.diagnostics["untitled:Untitled-1"]} == {"MOE2011", "MOE2025"}
+
+
+@pytest.mark.asyncio
+async def test_the_layout_is_offered_for_moe_alone_where_that_can_be_said(
+    client: LanguageClient, tmp_path: Path
+) -> None:
+    document = opened(client, tmp_path / "a.moe", BASE.replace("let heads = 12", "let   heads=12"))
+    options = types.FormattingOptions(tab_size=2, insert_spaces=True)
+    edits = await client.text_document_formatting_async(types.DocumentFormattingParams(document, options))
+    assert edits
+    assert "let heads = 12" in edits[0].new_text
+    promised = getattr(client, "promised").document_formatting_provider  # noqa: B009
+    offer = getattr(client, "offers", {}).get(types.TEXT_DOCUMENT_FORMATTING)
+    assert bool(promised) != bool(offer), "once, not twice"
+    if offer:
+        assert "yaml" not in str(offer)
+        assert "**/*.moe'" in str(offer)
+
+
+@pytest.mark.asyncio
+async def test_a_rename_reaches_every_folder_that_is_open_and_no_other(client: LanguageClient, tmp_path: Path) -> None:
+    text = 'edition = 2026\nuse "../one/base.moe" as base\nmodel big extends base.dense { n_layers = 4 }\n'
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "user.moe").write_text(text, "utf-8")
+    folders = [types.WorkspaceFolder((tmp_path / name).as_uri(), name) for name in ("one", "two")]
+    gone = [types.WorkspaceFolder(tmp_path.as_uri(), "folder")]
+    event = types.WorkspaceFoldersChangeEvent(folders, gone)
+    client.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+    document = opened(client, tmp_path / "one" / "base.moe", BASE)
+    edit = await client.text_document_rename_async(types.RenameParams(document, at(BASE, "dense {"), "thick"))
+    assert edit is not None
+    assert edit.changes is not None
+    renamed = {uri.removeprefix(f"{tmp_path.as_uri()}/") for uri in edit.changes}
+    assert renamed == {"one/base.moe", "one/user.moe", "two/user.moe"}
+
+
+@pytest.mark.asyncio
+async def test_a_question_can_be_taken_back(client: LanguageClient, tmp_path: Path) -> None:
+    document = opened(client, tmp_path / "a.moe", BASE)
+    asked = client.protocol.send_request(
+        types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensParams(document), msg_id="taken back"
+    )
+    client.cancel_request(types.CancelParams("taken back"))
+    with pytest.raises(JsonRpcException, match="is canceled"):
+        await asyncio.wrap_future(asked)
+    assert await client.text_document_code_lens_async(types.CodeLensParams(document))
 
 
 @pytest.mark.asyncio

@@ -45,17 +45,29 @@ end
 local function run_command(command, context)
   local client = vim.lsp.get_client_by_id(context.client_id)
   local question = { command = command.command, arguments = command.arguments }
-  client.request("workspace/executeCommand", question, function(problem, page)
+  local function answered(problem, page)
     if problem then
       vim.notify("moec: " .. problem.message, vim.log.levels.ERROR)
     elseif page then
       show(page)
     end
-  end, context.bufnr)
+  end
+  if vim.fn.has("nvim-0.11") == 1 then
+    client:request("workspace/executeCommand", question, answered, context.bufnr)
+  else
+    client.request("workspace/executeCommand", question, answered, context.bufnr)
+  end
 end
 
 --- Keeps the numbers above runs up to date; those between the lines, too, where Neovim can show them (0.10).
 local function show_numbers(buffer)
+  if vim.lsp.inlay_hint then
+    vim.lsp.inlay_hint.enable(true, { bufnr = buffer })
+  end
+  if vim.lsp.codelens.enable then -- 0.12 keeps them up to date itself
+    vim.lsp.codelens.enable(true, { bufnr = buffer })
+    return
+  end
   vim.api.nvim_create_autocmd({ "BufEnter", "CursorHold", "InsertLeave", "TextChanged" }, {
     buffer = buffer,
     callback = function()
@@ -63,9 +75,6 @@ local function show_numbers(buffer)
     end,
   })
   vim.lsp.codelens.refresh()
-  if vim.lsp.inlay_hint then
-    vim.lsp.inlay_hint.enable(true, { bufnr = buffer })
-  end
 end
 
 local function configuration(options, root)
@@ -117,6 +126,9 @@ function M.setup(options)
     group = vim.api.nvim_create_augroup("moec", { clear = true }),
     pattern = { "moe", "yaml" },
     callback = function(event)
+      if event.match == "moe" and vim.treesitter and vim.treesitter.start then
+        pcall(vim.treesitter.start, event.buf, "moe") -- colours from the tree, where its parser is installed
+      end
       attach(event.buf, options)
     end,
   })

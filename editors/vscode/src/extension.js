@@ -8,6 +8,7 @@ const { askForRun } = require("./runs");
 const PYTHON_EXTENSION = "ms-python.python";
 
 let client;
+let lastStart = Promise.resolve();
 
 async function activate(context) {
   context.subscriptions.push(
@@ -16,6 +17,7 @@ async function activate(context) {
     vscode.commands.registerCommand("moec.toggleNumbers", toggleNumbers),
     vscode.commands.registerCommand("moec.restart", restart),
     vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration("moec.command") && restart()),
+    vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration("moec.showNumbers") && askAgain()),
     vscode.workspace.onDidGrantWorkspaceTrust(restart),
   );
   const python = await pythonApi();
@@ -29,7 +31,13 @@ async function deactivate() {
   client = undefined;
 }
 
-async function restart() {
+/** One start after the other: two at once, as when trust is given and settings with it, would end each other's server. */
+function restart() {
+  lastStart = lastStart.then(startAnew, startAnew);
+  return lastStart;
+}
+
+async function startAnew() {
   await deactivate();
   if (!vscode.workspace.isTrusted) return;
   const configured = vscode.workspace.getConfiguration("moec").get("command", []);
@@ -50,8 +58,16 @@ function clientOptions() {
     middleware: {
       provideInlayHints: (document, range, token, next) => (showsNumbers() ? next(document, range, token) : []),
       provideCodeLenses: (document, token, next) => (showsNumbers() ? next(document, token) : []),
+      window: { showDocument },
     },
   };
+}
+
+/** Plans and changes are Markdown tables: they are shown as a reader wants them, not as they are written. */
+async function showDocument(params, next) {
+  if (params.external || !params.uri.endsWith(".md")) return next(params);
+  await vscode.commands.executeCommand("markdown.showPreview", vscode.Uri.parse(params.uri));
+  return { success: true };
 }
 
 async function tell({ message, install }) {
@@ -97,7 +113,14 @@ function showsNumbers() {
 async function toggleNumbers() {
   const target = vscode.ConfigurationTarget.Global;
   await vscode.workspace.getConfiguration("moec").update("showNumbers", !showsNumbers(), target);
-  await restart();
+}
+
+/** Has VS Code ask for the numbers of every open spec again. */
+function askAgain() {
+  for (const document of vscode.workspace.textDocuments) {
+    client?.getFeature("textDocument/inlayHint").getProvider(document)?.onDidChangeInlayHints.fire();
+    client?.getFeature("textDocument/codeLens").getProvider(document)?.onDidChangeCodeLensEmitter.fire();
+  }
 }
 
 module.exports = { activate, deactivate };

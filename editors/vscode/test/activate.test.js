@@ -10,7 +10,8 @@ afterEach(() => {
 
 /** The extension in a VS Code of which only what it calls is there. `log` holds what it did. */
 function start({ isTrusted, command = [], click }) {
-  const log = { clients: [], errors: [], copied: [], contexts: [] };
+  const log = { clients: [], errors: [], copied: [], contexts: [], asked: [], atOnce: 0 };
+  let starting = 0;
   const commands = new Map();
   const events = new EventEmitter();
   const on = (name) => (listener) => events.on(name, listener);
@@ -19,7 +20,14 @@ function start({ isTrusted, command = [], click }) {
       Object.assign(this, { server, options });
     }
     async start() {
+      log.atOnce = Math.max(log.atOnce, ++starting);
+      await new Promise(setImmediate);
+      starting -= 1;
       log.clients.push(this);
+    }
+    getFeature(name) {
+      const fire = () => log.asked.push(name);
+      return { getProvider: () => ({ onDidChangeInlayHints: { fire }, onDidChangeCodeLensEmitter: { fire } }) };
     }
     async dispose() {
       log.clients.splice(log.clients.indexOf(this), 1);
@@ -31,11 +39,13 @@ function start({ isTrusted, command = [], click }) {
       registerCommand: (name, run) => commands.set(name, run),
       executeCommand: async (...call) => log.contexts.push(call),
     },
+    Uri: { parse: (text) => text },
     env: { clipboard: { writeText: async (text) => log.copied.push(text) } },
     extensions: { getExtension: () => undefined },
     window: { showErrorMessage: async (message, ...buttons) => (log.errors.push(message), buttons.find((one) => one === click)) },
     workspace: {
       isTrusted,
+      textDocuments: ["spec.moe"],
       createFileSystemWatcher: () => ({}),
       getConfiguration: () => ({ get: (name, otherwise) => (name === "command" ? command : otherwise) }),
       onDidChangeConfiguration: on("configuration"),
@@ -79,4 +89,37 @@ test("every command that the package names is there", async () => {
   await extension.activate({ subscriptions: [] });
   const named = require("../package.json").contributes.commands.map(({ command }) => command);
   assert.deepEqual([...commands.keys()].sort(), named.sort());
+});
+
+test("a plan is shown as a page, a program as text", async () => {
+  const { extension, log } = start({ isTrusted: true, command: NODE });
+  await extension.activate({ subscriptions: [] });
+  const { showDocument } = log.clients[0].options.middleware.window;
+  const byVSCode = async ({ uri }) => ({ success: uri === "file:///pages/program.py" });
+  assert.deepEqual(await showDocument({ uri: "file:///pages/base.plan.md" }, () => assert.fail()), { success: true });
+  assert.deepEqual(log.contexts.at(-1), ["markdown.showPreview", "file:///pages/base.plan.md"]);
+  assert.deepEqual(await showDocument({ uri: "file:///pages/program.py" }, byVSCode), { success: true });
+  await extension.deactivate();
+});
+
+test("turning the numbers off has them asked for again, by the server that runs", async () => {
+  const { extension, log, events } = start({ isTrusted: true, command: NODE });
+  await extension.activate({ subscriptions: [] });
+  const before = [...log.clients];
+  const event = { affectsConfiguration: (name) => name === "moec.showNumbers" };
+  await Promise.all(events.listeners("configuration").map((listener) => listener(event)));
+  assert.deepEqual(log.asked, ["textDocument/inlayHint", "textDocument/codeLens"]);
+  assert.deepEqual(log.clients, before);
+  await extension.deactivate();
+});
+
+test("trust and the settings that come with it start one server after the other", async () => {
+  const { extension, vscode, log, events } = start({ isTrusted: false, command: NODE });
+  await extension.activate({ subscriptions: [] });
+  vscode.workspace.isTrusted = true;
+  const event = { affectsConfiguration: (name) => name === "moec.command" };
+  await Promise.all(["configuration", "trust"].flatMap((name) => events.listeners(name).map((listener) => listener(event))));
+  assert.equal(log.atOnce, 1);
+  assert.equal(log.clients.length, 1);
+  await extension.deactivate();
 });

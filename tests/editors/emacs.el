@@ -1,0 +1,53 @@
+;;; emacs.el --- What a person does with a mistaken spec, without a window  -*- lexical-binding: t -*-
+;; Leaves what was seen in answer.json of the current folder.
+
+(unless (>= emacs-major-version 29)
+  (message "too old")
+  (kill-emacs 0))
+(require 'eglot)
+(require 'json)
+
+(defvar eglot-sync-connect)
+(setq eglot-sync-connect 60)
+
+(defun wait-for (what condition)
+  (let ((end (+ (float-time) 30)))
+    (while (not (funcall condition))
+      (when (> (float-time) end) (error "Waited in vain for %s" what))
+      (accept-process-output nil 0.1))))
+
+(defun put-behind (words)
+  (goto-char (point-min))
+  (search-forward words))
+
+(defun hints ()
+  (delq nil (mapcar (lambda (one) (and (overlay-get one 'eglot--inlay-hint)
+                                       (or (overlay-get one 'after-string) (overlay-get one 'before-string))))
+                    (overlays-in (point-min) (point-max)))))
+
+(find-file "a.moe")
+(eglot--maybe-activate-editing-mode)
+(unless (eglot-current-server) (call-interactively #'eglot))
+(flymake-start)
+(wait-for "the mistake" #'flymake-diagnostics)
+(let ((mistake (flymake-diagnostic-text (car (flymake-diagnostics)))) hover)
+  (put-behind "n_kv_heads")
+  (setq hover (plist-get (plist-get (jsonrpc-request (eglot-current-server) :textDocument/hover
+                                                     (eglot--TextDocumentPositionParams))
+                                    :contents)
+                         :value))
+  (put-behind "activatoin")
+  (backward-char 2)
+  (eglot-code-actions (point) nil "quickfix" t)
+  (put-behind "model dense")
+  (backward-char 1)
+  (eglot-rename "narrow")
+  (eglot-format-buffer)
+  (eglot-inlay-hints-mode 1)
+  (eglot--update-hints-1 (point-min) (point-max))
+  (wait-for "the numbers" #'hints)
+  (let ((answer `((mistake . ,mistake) (hover . ,hover) (numbers . ,(vconcat (hints)))
+                  (text . ,(buffer-substring-no-properties (point-min) (point-max))))))
+    (with-temp-file "answer.json" (insert (json-encode answer)))))
+(set-buffer-modified-p nil)
+(kill-emacs 0)
