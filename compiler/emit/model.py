@@ -11,7 +11,7 @@ from moec.compiler.emit.norms import normalised
 from moec.compiler.emit.weights import BODY_INDENT, weights
 from moec.compiler.places import Places
 from moec.compiler.plan import LayerKind, Plan
-from moec.compiler.typed import ModelSpec, RematSpec
+from moec.compiler.typed import ModelSpec
 from moec.compiler.units import plural
 
 _REMAT_IN_WORDS = {

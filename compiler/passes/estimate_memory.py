@@ -146,9 +146,9 @@ def moments(
 
 
 def moved_moments(run: RunSpec, weights: WeightMemory) -> int:
-    """What XLA for CPUs has too much of Adam's moments: two fusions read each, so it copies both at the start of a step,
-    and some gradients find room where they were. Where layers keep all they make the copies fit into what the peak
-    leaves free.
+    """What XLA for CPUs has too much of Adam's moments: two fusions read each, so it copies both at the start of a
+    step, and some gradients find room where they were. Where layers keep all they make, the copies fit into what the
+    peak leaves free.
 
     Source: seen in compiled steps (jax 0.12), the account of buffers of fit_cpu_moe and fit_cpu_moe_full of
     benchmarks/memory.py.
