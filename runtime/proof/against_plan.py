@@ -170,14 +170,17 @@ def _work_bytes(row: CollectiveRow, wanted: list[ExpectedCollective], platform: 
 
 
 def _with_windows(totals: tuple[AxisTotal, ...]) -> tuple[AxisTotal, ...]:
+    """Permutes with what they hide: the family that lacks most of what is planned, if it lacks something or all together
+    send as much as it may."""
     result = list(totals)
     for permutes in (total for total in totals if total.family == "permute"):
         others = [i for i, total in enumerate(result) if total.axis == permutes.axis and total.planned_bytes]
         if not others:
             continue
         index = max(others, key=lambda i: result[i].planned_bytes - result[i].bytes)
-        joined = replace(result[index], bytes=result[index].bytes + permutes.bytes, windowed=True)
-        if joined.ratio <= MOST_OVER:
+        other = result[index]
+        joined = replace(other, bytes=other.bytes + permutes.bytes, windowed=True)
+        if joined.ratio <= MOST_OVER or other.bytes < other.planned_bytes:
             result[index] = joined
             result.remove(permutes)
     return tuple(result)

@@ -139,6 +139,12 @@ def test_a_ring_of_permutes_stands_for_the_reduction_that_it_hides() -> None:
     assert not proof_of(*AS_PLANNED, row("collective-permute", "fsdp", 150, 42)).ok
 
 
+def test_a_ring_that_sends_too_much_is_told_of_with_the_reduction_that_it_hides() -> None:
+    part = tuple(replace(entry, bytes=entry.bytes // 2) if entry.op == "reduce-scatter" else entry for entry in AS_PLANNED)
+    (failure,) = proof_of(*part, row("collective-permute", "fsdp", 150, 420)).failures
+    assert failure.startswith("reduce over fsdp sends")
+
+
 def test_a_cpu_may_sum_whole_arrays_where_a_chip_may_not() -> None:
     whole = tuple(replace(entry, op="all-reduce", bytes=2 * entry.bytes) for entry in AS_PLANNED[2:3])
     rows = (*AS_PLANNED[:2], *whole, AS_PLANNED[3])
