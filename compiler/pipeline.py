@@ -19,7 +19,7 @@ from moec.compiler.passes.choose_kernels import choose_kernels
 from moec.compiler.passes.count_flops import count_flops
 from moec.compiler.passes.count_parameters import count_parameters
 from moec.compiler.passes.declare_tensors import declare_tensors
-from moec.compiler.passes.estimate_memory import estimate_memory
+from moec.compiler.passes.estimate_memory import StateMemory, estimate_memory, state_memory
 from moec.compiler.passes.estimate_step_time import Work, estimate_step_time
 from moec.compiler.passes.list_collectives import list_collectives
 from moec.compiler.passes.list_derivations import list_derivations
@@ -110,7 +110,7 @@ def best_plans(run: RunSpec, plan: Plan, number: int) -> tuple[Plan, ...]:
     """The plans of the best `number` layouts of `run`, which leaves some open and whose plan is `plan`, best first."""
     # The sizes of an open scale stay those of the plan, whatever is proven of its layouts.
     sized = replace(run, model=plan.run.model, budget=plan.run.budget, reference=None, written=plan.run.written)
-    found = (plan_sized(candidate)[0] for candidate in shortlist(sized, Pricer(sized), number))
+    found = (plan_sized(candidate)[0] for candidate in shortlist(sized, Pricer(), number))
     return tuple(one for one in found if one is not None)
 
 
@@ -158,7 +158,7 @@ def close_choices(run: RunSpec) -> tuple[RunSpec, ChoicesPlan | None, tuple[Diag
         return run, None, ()
     _, of_layers = arrange_layers(run)
     told = (*check_model_shapes(run), *of_layers, *check_topology(run), *check_slices(run), *check_axes(run))
-    return (run, None, told) if has_errors(told) else choose(run, Pricer(run))
+    return (run, None, told) if has_errors(told) else choose(run, Pricer())
 
 
 def lay_out(run: RunSpec) -> tuple[Layout | None, tuple[Diagnostic, ...]]:
@@ -233,15 +233,21 @@ def cost(run: RunSpec, layout: Layout) -> tuple[Costs | None, tuple[Diagnostic, 
     return Costs(kernels, tensors, parameters, flops, activations, collectives, memory, step_time), told
 
 
-class Pricer:
-    """Prices what one run may become, for the planner. What no layout changes is worked out once."""
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What the planner's choices do not change but for the policy."""
 
-    def __init__(self, run: RunSpec) -> None:
-        stack, _ = arrange_layers(run)
-        assert stack is not None, "the planner is asked when the layers hold"
-        self._stack = stack
-        self._tensors = declare_tensors(run, stack)
-        self._parameters = count_parameters(self._tensors)
+    stack: StackPlan
+    tensors: tuple[TensorPlan, ...]
+    parameters: ParameterCounts
+
+
+class Pricer:
+    """Prices what one run may become, for the planner. What a layout does not change is worked out once."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, _Model] = {}
+        self._states: dict[tuple[int, ...], StateMemory] = {}
         self._flops: dict[tuple[str, ...], FlopCounts] = {}
 
     def is_legal(self, run: RunSpec) -> bool:
@@ -257,20 +263,34 @@ class Pricer:
         kernels, told = choose_kernels(run, mesh, batch)
         if has_errors(told):
             return None
+        model, axes = self._model(run), tuple(mesh.axes.values())
+        if axes not in self._states:
+            self._states[axes] = state_memory(run, mesh, model.tensors)
         activations = shard_activations(run, batch, routing, kernels)
-        memory, _ = estimate_memory(run, self._stack, mesh, batch, self._tensors, activations)
+        state = self._states[axes]
+        memory, _ = estimate_memory(run, model.stack, mesh, batch, model.tensors, activations, state)
         return Weighed(run, mesh, batch, routing, kernels, activations, memory)
 
     def time(self, weighed: Weighed) -> StepTimePlan | None:
         """The seconds of one step, None where the rate of the hardware is not known."""
         run, mesh, batch, routing = weighed.run, weighed.mesh, weighed.batch, weighed.routing
-        tensors, activations = self._tensors, weighed.activations
-        collectives = list_collectives(run, self._stack, mesh, batch, routing, tensors, activations)
-        flops = self._count_flops(weighed)
-        work = Work(self._stack, mesh, batch, tensors, flops, activations, collectives, weighed.memory)
+        model, activations = self._model(run), weighed.activations
+        collectives = list_collectives(run, model.stack, mesh, batch, routing, model.tensors, activations)
+        flops = self._count_flops(weighed, model)
+        work = Work(model.stack, mesh, batch, model.tensors, flops, activations, collectives, weighed.memory)
         return estimate_step_time(run, work)[0]
 
-    def _count_flops(self, weighed: Weighed) -> FlopCounts:
+    def _model(self, run: RunSpec) -> _Model:
+        """By policy, which may decide whether the layers are scanned."""
+        policy = run.remat.policy
+        if policy not in self._models:
+            stack, _ = arrange_layers(run)
+            assert stack is not None, "the planner is asked when the layers hold"
+            tensors = declare_tensors(run, stack)
+            self._models[policy] = _Model(stack, tensors, count_parameters(tensors))
+        return self._models[policy]
+
+    def _count_flops(self, weighed: Weighed, model: _Model) -> FlopCounts:
         routing, kernels = weighed.routing, weighed.kernels
         key = (
             weighed.run.remat.policy,
@@ -279,7 +299,7 @@ class Pricer:
             *((routing.reason,) if routing else ()),
         )
         if key not in self._flops:
-            self._flops[key] = count_flops(weighed.run, self._stack, routing, kernels, self._parameters)
+            self._flops[key] = count_flops(weighed.run, model.stack, routing, kernels, model.parameters)
         return self._flops[key]
 
 

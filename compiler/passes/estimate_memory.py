@@ -66,6 +66,28 @@ class Moments:
         return self.batch + max(self.loss, self.layers, self.update)
 
 
+@dataclass(frozen=True, slots=True)
+class StateMemory:
+    """Bytes on one device that weights alone decide: theirs, of one gradient of each, of the optimizer's state, and
+    what they take on their way through a step."""
+
+    params: int
+    gradients: int
+    optimizer: int
+    moving: WeightMemory
+
+
+def state_memory(run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...]) -> StateMemory:
+    """The same for every micro-batch and remat policy."""
+    trained = tuple(tensor for tensor in tensors if tensor.trainable)
+    return StateMemory(
+        params=sum(tensor_bytes(tensor, mesh.axes) for tensor in tensors),
+        gradients=FLOAT32_BYTES * sum(local_elements(tensor, mesh.axes) for tensor in trained),
+        optimizer=FLOAT32_BYTES * sum(optimizer_elements(run.optimizer.kind, tensor, mesh.axes) for tensor in trained),
+        moving=weight_memory(run, mesh, tensors),
+    )
+
+
 def estimate_memory(
     run: RunSpec,
     stack: StackPlan,
@@ -73,16 +95,16 @@ def estimate_memory(
     batch: BatchPlan,
     tensors: tuple[TensorPlan, ...],
     activations: tuple[ActivationPlan, ...],
+    state: StateMemory | None = None,
 ) -> tuple[MemoryPlan, tuple[Diagnostic, ...]]:
-    """Bytes per device, checked against the chip where its memory is known. Errors: MOE7101. Warnings: MOE7201."""
-    trained = tuple(tensor for tensor in tensors if tensor.trainable)
-    params = sum(tensor_bytes(tensor, mesh.axes) for tensor in tensors)
-    gradients = gradient_copies(batch) * FLOAT32_BYTES * sum(local_elements(tensor, mesh.axes) for tensor in trained)
-    optimizer = FLOAT32_BYTES * sum(optimizer_elements(run.optimizer.kind, tensor, mesh.axes) for tensor in trained)
-    held = moments(run, stack, mesh, batch, tensors, activations).peak - gradients
+    """Bytes per device, checked against the chip where its memory is known; `state` is worked out where it is not
+    given. Errors: MOE7101. Warnings: MOE7201."""
+    state = state or state_memory(run, mesh, tensors)
+    gradients = gradient_copies(batch) * state.gradients
+    held = moments(run, stack, mesh, batch, tensors, activations, state.moving).peak - gradients
     hbm = run.mesh.hardware.hbm_bytes
-    total = params + gradients + optimizer + held
-    plan = MemoryPlan(params, gradients, optimizer, held, total, hbm)
+    total = state.params + gradients + state.optimizer + held
+    plan = MemoryPlan(state.params, gradients, state.optimizer, held, total, hbm)
     if not hbm or total <= LITTLE_LEFT * hbm:
         return plan, ()
     if total <= hbm:
@@ -125,9 +147,10 @@ def moments(
     batch: BatchPlan,
     tensors: tuple[TensorPlan, ...],
     activations: tuple[ActivationPlan, ...],
+    weights: WeightMemory | None = None,
 ) -> Moments:
-    """The bytes of each moment at which a step can need most."""
-    weights = weight_memory(run, mesh, tensors)
+    """The bytes of each moment at which a step can need most; `weights` is worked out where it is not given."""
+    weights = weights or weight_memory(run, mesh, tensors)
     sum_of_micro = weights.all_gradients if batch.micro_batches > 1 else 0
     moved = moved_moments(run, weights)
     kinds = {layer.kind for layer in stack.layers}

@@ -85,7 +85,7 @@ def layer_memory(
 ) -> LayerMemory:
     """What a layer of this kind holds. The input that a re-computed piece starts from is not in it."""
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
-    arrays = arrays_of_layer(run, stack, mesh, activations, kind)
+    arrays = arrays_of_layer(run, stack, mesh, activations, sizes, kind)
     branch = max((sizes[name] for name in BRANCH[kind] if name in sizes), default=0)
     rows = (ROWS_IN_TILES if is_tiled(sizes) else 1) * sizes["expert_out"] if kind == "moe" else 0
     rows += choice_bytes(run, activations, mesh) if kind == "moe" else 0
@@ -106,25 +106,27 @@ def belongs(run: RunSpec, name: str, kind: LayerKind) -> bool:
 
 
 def arrays_of_layer(
-    run: RunSpec, stack: StackPlan, mesh: MeshPlan, activations: tuple[ActivationPlan, ...], kind: LayerKind
+    run: RunSpec,
+    stack: StackPlan,
+    mesh: MeshPlan,
+    activations: tuple[ActivationPlan, ...],
+    sizes: Mapping[str, int],
+    kind: LayerKind,
 ) -> Mapping[str, int]:
-    """Bytes that stay for the backward pass where nothing is made again, by activation."""
-    by_name = {stem(activation): activation for activation in activations}
-    gated = "ffn_gate" in by_name or "expert_gate" in by_name
+    """Bytes that stay for the backward pass where nothing is made again, by activation; `sizes` are those of one of
+    each."""
+    gated = "ffn_gate" in sizes or "expert_gate" in sizes
     copies = {**COPIES, **({} if gated else COPIES_WITHOUT_GATE)}
-    if is_tiled(by_name):
+    if is_tiled(sizes):
         copies |= COPIES_IN_TILES
-    found = {
-        name: copies.get(name, 1) * activation_bytes(by_name[name], mesh.axes)
-        for name in (*ATTENTION, *BRANCH[kind])
-        if name in by_name
-    }
+    found = {name: copies.get(name, 1) * sizes[name] for name in (*ATTENTION, *BRANCH[kind]) if name in sizes}
     if "weights" in found:
-        softmax = 0 if is_one_band(by_name["weights"]) else SOFTMAX_COPIES[run.mesh.hardware.platform]
+        weights = next(activation for activation in activations if stem(activation) == "weights")
+        softmax = 0 if is_one_band(weights) else SOFTMAX_COPIES[run.mesh.hardware.platform]
         found["weights"] = int(softmax * found["weights"])
     for name in ("k", "v"):
         found[name] = int(slices_of_keys(run, mesh) * found[name])
-    found["residual"] = streams_kept(run, stack, mesh) * activation_bytes(by_name["residual"], mesh.axes)
+    found["residual"] = streams_kept(run, stack, mesh) * sizes["residual"]
     if stack.scan and "weights" not in found and run.remat.policy == "none":
         found["mask"] = cudnn_mask_bytes(run, mesh, activations)
     return found

@@ -12,7 +12,7 @@ from math import prod
 from typing import Final
 
 from moec.compiler.formulas.collectives import all_reduce_send_bytes, all_to_all_send_bytes, gathered_send_bytes
-from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, FLOAT32_BYTES, activation_bytes, local_shape, stem
+from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, FLOAT32_BYTES, activation_bytes, local_size, stem
 from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.plan import ActivationPlan, BatchPlan, CollectivePlan, MeshPlan, RoutingPlan, StackPlan, TensorPlan
 from moec.compiler.typed import ModelSpec, RunSpec
@@ -54,7 +54,7 @@ def weight_collectives(
     again = 0 if run.remat.policy == "none" else 1
     for tensor in (tensor for tensor in tensors if tensor.trainable):
         cut = {axis for names in tensor.sharding for axis in names}
-        local = prod(local_shape(tensor.shape, tensor.sharding, axes)) * size
+        local = local_size(tensor.shape, tensor.sharding, axes) * size
         uses = 2 if tensor.role == "embedding" and run.model.tie_embeddings else 1
         name, count = f"{tensor.owner}.{tensor.name}", uses * tensor.copies * micro_batches
         if "fsdp" in cut:

@@ -170,8 +170,8 @@ def _work_bytes(row: CollectiveRow, wanted: list[ExpectedCollective], platform: 
 
 
 def _with_windows(totals: tuple[AxisTotal, ...]) -> tuple[AxisTotal, ...]:
-    """Permutes with what they hide: the family that lacks most of what is planned, if it lacks something or all together
-    send as much as it may."""
+    """Permutes with what they hide: the family that lacks most of what is planned, if it lacks something or both
+    together send no more than they may."""
     result = list(totals)
     for permutes in (total for total in totals if total.family == "permute"):
         others = [i for i, total in enumerate(result) if total.axis == permutes.axis and total.planned_bytes]

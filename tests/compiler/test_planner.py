@@ -82,7 +82,7 @@ def test_all_layouts_multiply_to_the_devices_and_keep_what_is_written() -> None:
 )
 def test_the_best_five_are_those_of_trying_everything(mesh: str, micro: str, remat: str) -> None:
     run = _run(mesh, micro, remat)
-    pricing = Pricer(run)
+    pricing = Pricer()
     every = [one for layout in layouts(run) for policy in policies(layout) for one in micro_batches(policy)]
     weighed = [one for candidate in every if (one := pricing.weigh(candidate)) is not None and one.fits]
     first_of_policy = {}
@@ -99,7 +99,7 @@ def test_the_best_five_are_those_of_trying_everything(mesh: str, micro: str, rem
 
 def test_the_shortlist_begins_with_what_is_chosen() -> None:
     run = _run(f"hardware = h100, devices = 16, {FIVE_AUTO}", remat="remat { policy = auto }")
-    first, second = shortlist(run, Pricer(run), 2)
+    first, second = shortlist(run, Pricer(), 2)
     plan, _ = plan_run(run)
     assert plan is not None
     assert (plan.run.mesh.axes, plan.run.batch, plan.run.remat) == (first.mesh.axes, first.batch, first.remat)

@@ -140,7 +140,9 @@ def test_a_ring_of_permutes_stands_for_the_reduction_that_it_hides() -> None:
 
 
 def test_a_ring_that_sends_too_much_is_told_of_with_the_reduction_that_it_hides() -> None:
-    part = tuple(replace(entry, bytes=entry.bytes // 2) if entry.op == "reduce-scatter" else entry for entry in AS_PLANNED)
+    part = tuple(
+        replace(entry, bytes=entry.bytes // 2) if entry.op == "reduce-scatter" else entry for entry in AS_PLANNED
+    )
     (failure,) = proof_of(*part, row("collective-permute", "fsdp", 150, 420)).failures
     assert failure.startswith("reduce over fsdp sends")
 
