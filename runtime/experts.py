@@ -20,6 +20,8 @@ from jax.sharding import PartitionSpec
 from moec.runtime.dispatch import (
     Slots,
     assign_slots,
+    count_by_expert,
+    fits_by_counting,
     from_slots,
     from_slots_onehot,
     sort_by_expert,
@@ -180,19 +182,32 @@ def _in_place(
 
 def _sorted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple[Slots, jax.Array]:
     """The choices that fit the capacity, sorted by expert with no empty slots between, and how many each expert has."""
+    if method.grouped_matmul == "tiles":
+        return _counted_rows(experts_TK, n_experts, method)
     if method.capacity is not None:
         kept_TK = _slots(experts_TK, n_experts, method).kept
         experts_TK = jnp.where(kept_TK, experts_TK, n_experts)
     return sort_by_expert(experts_TK, n_experts, multiple=ROWS_OF_EXPERT.get(method.grouped_matmul, 1))
 
 
-def _slots(experts_TK: jax.Array, n_experts: int, method: Method) -> Slots:
+def _counted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple[Slots, jax.Array]:
+    if method.capacity is not None:
+        fits_GSK = fits_by_counting(_in_groups(experts_TK, method), n_experts, method.capacity)
+        experts_TK = jnp.where(fits_GSK.reshape(experts_TK.shape), experts_TK, n_experts)
+    return count_by_expert(experts_TK, n_experts)
+
+
+def _in_groups(experts_TK: jax.Array, method: Method) -> jax.Array:
     tokens, top_k = experts_TK.shape
-    if method.capacity is None:
-        return assign_slots(experts_TK[None], n_experts, tokens)
     if tokens % method.group_size:
         raise ValueError(f"{tokens} tokens on a device are not whole groups of {method.group_size}")
-    return assign_slots(experts_TK.reshape(-1, method.group_size, top_k), n_experts, method.capacity)
+    return experts_TK.reshape(-1, method.group_size, top_k)
+
+
+def _slots(experts_TK: jax.Array, n_experts: int, method: Method) -> Slots:
+    if method.capacity is None:
+        return assign_slots(experts_TK[None], n_experts, experts_TK.shape[0])
+    return assign_slots(_in_groups(experts_TK, method), n_experts, method.capacity)
 
 
 def _to(method: Method) -> Callable[[jax.Array, Slots], jax.Array]:

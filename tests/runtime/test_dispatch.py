@@ -54,6 +54,29 @@ def test_slots_and_choices_name_each_other(capacity: int) -> None:
         assert slot // capacity % GROUPS == choice // (TOKENS * TOP_K)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_counting_gives_what_sorting_gives(seed: int) -> None:
+    experts = jnp.asarray(random_experts(seed).reshape(-1, TOP_K))
+    sorted_slots, sorted_counts = dispatch.sort_by_expert(experts, N_EXPERTS)
+    slots, counts = dispatch.count_by_expert(experts, N_EXPERTS)
+    jax.tree.map(np.testing.assert_array_equal, (slots, counts), (sorted_slots, sorted_counts))
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3, TOKENS])
+def test_what_fits_by_counting_is_what_gets_a_slot(capacity: int) -> None:
+    experts = jnp.asarray(random_experts(6))
+    kept = dispatch.assign_slots(experts, N_EXPERTS, capacity).kept
+    np.testing.assert_array_equal(dispatch.fits_by_counting(experts, N_EXPERTS, capacity).reshape(kept.shape), kept)
+
+
+def test_nobody_routed_leaves_every_row_empty() -> None:
+    nobody = jnp.full((TOKENS, TOP_K), N_EXPERTS, jnp.int32)
+    slots, counts = dispatch.count_by_expert(nobody, N_EXPERTS)
+    assert not counts.any()
+    assert not slots.kept.any()
+    assert (slots.token_of_slot_R == TOKENS).all()
+
+
 def test_rows_sorted_by_expert_have_no_gaps() -> None:
     experts = random_experts(2).reshape(-1, TOP_K)
     slots, counts = dispatch.sort_by_expert(jnp.asarray(experts), N_EXPERTS)
