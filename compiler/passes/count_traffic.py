@@ -32,6 +32,12 @@ LOSS_ARRAYS: Final = 2
 """Logits and their gradient."""
 
 
+PASSES_ON_CPU: Final = 1
+"""Where layers are made again on a CPU: what the forward pass makes dies in its caches, and the backward pass reads
+what was made again while it is still there. Source: step times of fit_again and others, benchmarks/step_time.py,
+docs/log.md 2026-11-27; arrays of 2 to 6 MB."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficRow:
     """`moved_bytes` on one device in one step."""
@@ -50,7 +56,7 @@ def traffic_rows(
     activations: tuple[ActivationPlan, ...],
 ) -> Iterator[TrafficRow]:
     """One row per part that the model has."""
-    passes = Fraction(2 if run.remat.policy == "none" else 3) * batch.micro_batches
+    passes = Fraction(passes_over_layers(run)) * batch.micro_batches
     n_moe = len(stack.numbers_of("moe"))
     mix = mix_of(run.model, stack)
     sizes = {stem(one): activation_bytes(one, mesh.axes) for one in activations}
@@ -74,6 +80,13 @@ def traffic_rows(
         choices = sizes["residual"] * (run.model.experts.top_k if run.model.experts else 0)
         moved = dispatch_bytes(n_moe * (sizes["expert_buffer"] + sizes["expert_out"]), n_moe * 2 * choices, passes)
         yield TrafficRow("dispatch and combine", moved, True)
+
+
+def passes_over_layers(run: RunSpec) -> int:
+    """How often a step writes and reads what layers make: forward and backward, and again where it is made again."""
+    if run.remat.policy == "none":
+        return 2
+    return PASSES_ON_CPU if run.mesh.hardware.platform == "cpu" else 3
 
 
 def score_bytes(run: RunSpec, mesh: MeshPlan, batch: BatchPlan, flops: FlopCounts) -> int:

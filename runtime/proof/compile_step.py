@@ -67,7 +67,7 @@ def _facts(program: Program, compiled: jax.stages.Compiled, text: str, expectati
             temporary=stats.temp_size_in_bytes,
             code=stats.generated_code_size_in_bytes,
         ),
-        flops=count_flops(module, executions),
+        flops=count_flops(module, executions, expectation.n_experts if expectation else 0),
         estimated_seconds=max(0.0, float(cost.get("optimal_seconds", 0.0))),
         collectives=rows_of(collectives),
         unknown_loops=executions.unknown,

@@ -28,24 +28,28 @@ FLOATS = ("f32", "bf16", "f16")
 """HLO's names of the types that grouped matmuls take."""
 
 
-def count_flops(module: Module, executions: Executions) -> float:
-    """2 x multiplications of all matrix products, convolutions and fused attentions in one step on one device."""
+def count_flops(module: Module, executions: Executions, n_experts: int = 0) -> float:
+    """2 x multiplications of all matrix products, convolutions and fused attentions in one step on one device.
+
+    A device that has some of `n_experts` multiplies that share of the rows that a grouped matmul is given, where loads
+    are even; all of them where the number is not known.
+    """
     total = 0.0
     for name, times in executions.times.items():
         computation = module.computations[name]
         shapes = {row.name: row.results for row in computation.instructions}
-        total += times * sum(_flops(row, shapes) for row in computation.instructions)
+        total += times * sum(_flops(row, shapes, n_experts) for row in computation.instructions)
     return total
 
 
-def _flops(row: Instruction, shapes: Mapping[str, tuple[Array, ...]]) -> float:
+def _flops(row: Instruction, shapes: Mapping[str, tuple[Array, ...]], n_experts: int) -> float:
     operands = [shapes[name][0] for name in row.operands if shapes.get(name)]
     if row.opcode == "dot" and operands:
         return _of_contraction(row.results[0], operands[0], _CONTRACTED.search(row.attributes))
     if row.opcode == "convolution" and len(operands) == 2:
         return _of_convolution(row, operands[1])
     if row.opcode == "custom-call" and operands:
-        return _of_custom_call(row, operands)
+        return _of_custom_call(row, operands, n_experts)
     return 0.0
 
 
@@ -95,7 +99,7 @@ def _valid_positions(window: dict[str, str], outputs: int) -> int:
     return inside
 
 
-def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
+def _of_custom_call(row: Instruction, operands: list[Array], n_experts: int) -> float:
     """Products that a library does: cuBLAS; grouped matmuls; cuDNN's attention (two products forward, five backward,
     half of each where it skips what the causal order hides); and the splash kernels, which always skip that. Windows
     are not looked at."""
@@ -106,7 +110,7 @@ def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
         queries = next(array for array in operands if len(array.shape) == 4)
         return _SPLASH_PRODUCTS[splash.group(1)] * queries.elements * queries.shape[2]
     if _PALLAS.search(row.attributes):
-        return _of_grouped(row.results[0], [array for array in operands if array.type in FLOATS])
+        return _of_grouped(row.results[0], [array for array in operands if array.type in FLOATS], n_experts)
     attention = _ATTENTION.search(row.attributes)
     if not attention or len(operands[0].shape) != 4:
         return 0.0
@@ -116,21 +120,27 @@ def _of_custom_call(row: Instruction, operands: list[Array]) -> float:
     return products * (1.0 if _CAUSAL.search(row.attributes) else 2.0) * queries.elements * length
 
 
-def _of_grouped(result: Array, operands: list[Array]) -> float:
+def _of_grouped(result: Array, operands: list[Array], n_experts: int) -> float:
     """2 x multiplications of rows [R, K] with the weights of their experts [E, K, N] or [E, N, K], or of rows with rows
-    [R, D], [R, F] (or [D, R]) to weights [E, D, F]; as if every row had an expert. 0 for any other kernel."""
+    [R, D], [R, F] (or [D, R]) to weights [E, D, F]. 0 for any other kernel."""
     matrices = [array for array in operands if len(array.shape) == 2]
     stacks = [array for array in operands if len(array.shape) == 3]
     if len(result.shape) == 2 and len(matrices) == len(stacks) == 1:
         (rows, summed), (_, *sides) = matrices[0].shape, stacks[0].shape
         is_grouped = sorted(sides) == sorted((summed, result.shape[1])) and result.shape[0] == rows
-        return 2.0 * result.elements * summed if is_grouped else 0.0
+        share = _share(stacks[0].shape[0], n_experts)
+        return 2.0 * share * result.elements * summed if is_grouped else 0.0
     if len(result.shape) == 3 and len(matrices) == 2:
-        (_, d_in, d_out), (left, right) = result.shape, matrices
+        (here, d_in, d_out), (left, right) = result.shape, matrices
         rows = right.elements // d_out
         is_grouped = {left.elements, right.elements} == {rows * d_in, rows * d_out}
-        return 2.0 * rows * d_in * d_out if is_grouped else 0.0
+        return 2.0 * _share(here, n_experts) * rows * d_in * d_out if is_grouped else 0.0
     return 0.0
+
+
+def _share(here: int, n_experts: int) -> float:
+    """Of all rows those that `here` experts have."""
+    return min(1.0, here / n_experts) if n_experts else 1.0
 
 
 def _sequence_dim(queries: Array, keys: Array) -> int:

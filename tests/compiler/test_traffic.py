@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from runs import BASELINE, LAPTOP, mesh
+from runs import BASELINE, CPU, GPU, LAPTOP, mesh
 
 from moec.compiler.passes.count_traffic import traffic_rows
 from moec.compiler.pipeline import plan_run
 from moec.compiler.typed import RunSpec
+from moec.spec.hardware import Hardware
 
 FLOAT32 = 4
 TOKENS, D_MODEL, D_FF, VOCAB_SIZE = 4096, 128, 344, 256
@@ -57,11 +58,15 @@ def test_a_dense_model_dispatches_nothing() -> None:
     assert rows["between products: ffn"] == 2 * moved(LAPTOP)["between products: ffn"]
 
 
-def test_layers_that_are_made_again_move_half_as_much_more_and_the_loss_does_not() -> None:
-    kept, again = moved(LAPTOP), moved(replace(LAPTOP, remat=replace(LAPTOP.remat, policy="full")))
+@pytest.mark.parametrize(("chip", "share"), [(CPU, 0.5), (GPU, 1.5)])
+def test_layers_that_are_made_again_move_half_as_much_more_but_on_a_cpu_and_the_loss_does_not(
+    chip: Hardware, share: float
+) -> None:
+    run = replace(LAPTOP, mesh=mesh(chip))
+    kept, again = moved(run), moved(replace(run, remat=replace(run.remat, policy="full")))
     loss = "between products: loss"
     assert again.pop(loss) == kept.pop(loss)
-    assert again == {what: 1.5 * moved_bytes for what, moved_bytes in kept.items()}
+    assert again == {what: share * moved_bytes for what, moved_bytes in kept.items()}
 
 
 @pytest.mark.parametrize("micro", [2048, 1024])

@@ -21,9 +21,9 @@ ENTRY %main (x: bf16[4096,256,1], w: bf16[256,8,128]) -> bf16[4096,8,128] {
 """
 
 
-def flops_of(text: str) -> float:
+def flops_of(text: str, n_experts: int = 0) -> float:
     module = read_module(text)
-    return count_flops(module, count_executions(module))
+    return count_flops(module, count_executions(module), n_experts)
 
 
 def test_a_product_in_a_scan_counts_as_often_as_the_scan_is_long() -> None:
@@ -131,7 +131,8 @@ ENTRY main (c: s32[8], x: bf16[512,64], w: {weights}) -> bf16[512,96] {{
   ROOT %kernel.1 = bf16[512,96]{{1,0}} custom-call(%c, %x, %w), custom_call_target="{target}"
 }}
 """
-    assert flops_of(text) == 2 * 512 * 64 * 96
+    assert flops_of(text) == flops_of(text, 8) == 2 * 512 * 64 * 96
+    assert flops_of(text, 32) == 2 * 512 / 4 * 64 * 96
 
 
 @pytest.mark.parametrize("rows", ["bf16[512,64]", "bf16[64,512]"])
@@ -146,7 +147,8 @@ ENTRY main (c: s32[8], x: {rows}, y: bf16[512,96]) -> f32[8,64,96] {{
   ROOT %kernel.1 = f32[8,64,96]{{2,1,0}} custom-call(%c, %x, %y), custom_call_target="mosaic_gpu_v2"
 }}
 """
-    assert flops_of(text) == 2 * 512 * 64 * 96
+    assert flops_of(text) == flops_of(text, 8) == 2 * 512 * 64 * 96
+    assert flops_of(text, 32) == 2 * 512 / 4 * 64 * 96
 
 
 def test_another_pallas_kernel_counts_nothing() -> None:

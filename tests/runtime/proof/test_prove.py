@@ -130,8 +130,8 @@ KEPT = "policy = names, save = [attention_out, ffn_out, expert_out]"
 def test_a_step_multiplies_what_its_plan_counts_to_the_last_product(
     compiled: Compile, remat: str, experts: str, n_layers: int, scan: str
 ) -> None:
-    one = "hardware = cpu, devices = 1"
-    proof = prove_here(compiled(experts=experts, mesh=one, remat=remat, n_layers=n_layers, scan=scan), "cpu:1")
+    mesh = "hardware = cpu, devices = 8, axes { data = 8 }"
+    proof = prove_here(compiled(experts=experts, mesh=mesh, remat=remat, n_layers=n_layers, scan=scan))
     assert proof.measured is not None
     assert proof.expectation is not None
     assert proof.measured.flops == pytest.approx(proof.expectation.executed_flops, rel=0.001)
