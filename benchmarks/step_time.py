@@ -3,17 +3,18 @@
     python benchmarks/step_time.py --calibrate my_cpu.yaml     fit the rates of this machine, then judge them
     python benchmarks/step_time.py --hardware my_cpu.yaml      judge rates that were fitted before
 
-The runs of benchmarks/specs/step_time.moe are compiled and take turns, so that what else the machine does falls on
-all of them; the least time of each is what it costs. Runs called fit_… set the rates, those called held_… judge them.
+The runs of benchmarks/specs/step_time.moe are timed one after the other, each in a process of its own as a user's
+would be (the buffers of twenty programs in one process slow each other down), and then all of them once more; the least
+time of each is what it costs. Runs called fit_… set the rates, those called held_… judge them.
 `--results FILE` also writes the table as Markdown. A spec uses the rates with `mesh { hardware = "my_cpu.yaml" }`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -22,14 +23,16 @@ from pathlib import Path
 import calibrate
 import jax
 import plans
-from timed_runs import TimedStep, take_turns, timed_step
+from timed_runs import take_turns, timed_step
 
 from moec.compiler.plan import Plan
+from moec.runtime.huge_pages import start_with_huge_pages
 from moec.spec.hardware import Calibration, Hardware
 from moec.spec.hardware.catalogue import hardware, parse_hardware
 
 SPEC = Path(__file__).parent / "specs" / "step_time.moe"
 GOAL_MEAN = 0.10
+TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Judged:
 
 def main() -> None:
     arguments = _arguments()
+    start_with_huge_pages("cpu")  # as programs do: without them a step takes half as long again
+    if arguments.alone:
+        print(least_seconds(arguments.alone, arguments.seconds))
+        return
     chip = hardware("cpu")
     if arguments.hardware:
         read = parse_hardware(Path(arguments.hardware).read_text(encoding="utf-8"))
@@ -66,6 +73,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--alone", metavar="RUN", help="print the least seconds of a step of this run, and nothing else")
     which.add_argument("--calibrate", metavar="FILE", help="fit the rates and write them to FILE")
     which.add_argument("--hardware", metavar="FILE", help="judge the rates in FILE")
     parser.add_argument("--seconds", type=float, default=90.0, help="of timing, all runs together (default: 90)")
@@ -75,20 +83,29 @@ def _arguments() -> argparse.Namespace:
 
 
 def measure(seconds: float, only: str) -> dict[str, float]:
-    """Seconds of a step of each run, by its name."""
-    steps: dict[str, TimedStep] = {}
+    """Seconds of a step of each run, by its name; `seconds` are those of timing, all together."""
+    names = [name for name in plans.plans_of(SPEC) if name.startswith(only)]
+    found: dict[str, float] = {name: float("inf") for name in names}
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
+        for turn in range(TURNS):
+            for name in names:
+                share = seconds / TURNS / len(names)
+                command = (sys.executable, __file__, "--alone", name, "--seconds", str(share))
+                ended = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+                found[name] = min(found[name], float(ended.stdout))
+                print(f"turn {turn + 1}: {name} {1e3 * found[name]:.1f} ms", file=sys.stderr, flush=True)
+    return found
+
+
+def least_seconds(name: str, seconds: float) -> float:
+    """Of a step of one run, in this process."""
+    plan = plans.plans_of(SPEC)[name]
     with tempfile.TemporaryDirectory() as folder:
-        for name, plan in plans.plans_of(SPEC).items():
-            if not name.startswith(only):
-                continue
-            program = plans.program_of(plan, Path(folder) / name)
-            steps[name] = timed_step(program, plan.run.model.vocab_size)
-            steps[name].run()
-            print(f"compiled {name} in {steps[name].seconds[0]:.1f} s", file=sys.stderr, flush=True)
-            gc.collect()
-        rounds = take_turns(steps, seconds)
-    print(f"{rounds} rounds", file=sys.stderr)
-    return {name: timed.least for name, timed in steps.items()}
+        timed = timed_step(plans.program_of(plan, Path(folder)), plan.run.model.vocab_size)
+        timed.run()
+        take_turns({name: timed}, seconds)
+    return timed.least
 
 
 def calibrated(chip: Hardware, measured: dict[str, float], file: Path) -> Hardware:
@@ -173,7 +190,8 @@ def heading() -> str:
     return (
         "# Step time on a CPU: predicted against measured\n\n"
         f"Made by `{command}`: jax {jax.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores "
-        f"({platform.machine()}). Least of several rounds; runs called `held_…` played no part in the fit.\n\n"
+        f"({platform.machine()}). Each run in a process of its own, twice, the least of its steps; runs "
+        "called `held_…` played no part in the fit.\n\n"
     )
 
 
