@@ -145,7 +145,7 @@ def plan_sized(run: RunSpec, *, explained: bool = True) -> tuple[Plan | None, tu
     plan = replace(plan, choices=choices, derivations=derivations)
     told = (
         *told,
-        *check_run(plan.run, plan.budget),
+        *check_run(plan.run, plan.budget, plan.routing),
         *check_lints(plan.run, plan.mesh, plan.batch, plan.routing),
         *check_asserts(plan.run, plan.derivations),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 from jax import numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from moec.runtime.expert_network import ExpertWeights, on_one_device
 from moec.runtime.feed_forward import Activation, activate
@@ -33,6 +34,7 @@ def on_rows(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activa
     weights = ExpertWeights(
         weights.w_gate, weights.w_up, weights.w_down, weights.b_gate, weights.b_up, on_one_device(weights.b_down)
     )
+    x_RD = checkpoint_name(x_RD, "expert_buffer")
     return _on_rows(x_RD, counts_E, weights, activation, _tile_rows(x_RD.shape[0], counts_E.shape[0]))
 
 

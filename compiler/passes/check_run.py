@@ -1,5 +1,5 @@
-"""RunSpec, BudgetPlan -> diagnostics: data, evaluation, checkpoints and re-computation fit the model and the
-length of the run."""
+"""RunSpec, BudgetPlan, RoutingPlan -> diagnostics: data, evaluation, checkpoints and re-computation fit the model and
+the length of the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from moec.compiler.passes.places import place
 from moec.compiler.passes.set_budget import budget_path
-from moec.compiler.plan import BudgetPlan
+from moec.compiler.plan import BudgetPlan, RoutingPlan
 from moec.compiler.typed import ModelSpec, RunSpec
 from moec.spec.codes import run as codes
 from moec.spec.diagnostics import Diagnostic
@@ -17,9 +17,9 @@ BYTE_TOKENS: Final = 256
 """Source: a byte has 256 values."""
 
 
-def check_run(run: RunSpec, budget: BudgetPlan) -> tuple[Diagnostic, ...]:
+def check_run(run: RunSpec, budget: BudgetPlan, routing: RoutingPlan | None) -> tuple[Diagnostic, ...]:
     """Errors: MOE8101, MOE8102, MOE8104 to MOE8106. Warnings: MOE8103, MOE8107, MOE8108."""
-    return (*check_data(run), *check_rhythm(run, budget), *check_guard(run, budget), *check_remat(run))
+    return (*check_data(run), *check_rhythm(run, budget), *check_guard(run, budget), *check_remat(run, routing))
 
 
 def check_data(run: RunSpec) -> Iterator[Diagnostic]:
@@ -54,7 +54,7 @@ def check_guard(run: RunSpec, budget: BudgetPlan) -> Iterator[Diagnostic]:
         yield codes.no_spike_before_end(at, enough, budget.steps, window, place(run, budget_path(run.budget)))
 
 
-def check_remat(run: RunSpec) -> Iterator[Diagnostic]:
+def check_remat(run: RunSpec, routing: RoutingPlan | None) -> Iterator[Diagnostic]:
     """Named activations exist, and each is kept in one place."""
     if run.remat.policy != "names":
         return
@@ -63,15 +63,17 @@ def check_remat(run: RunSpec) -> Iterator[Diagnostic]:
     for name in run.remat.offload:
         if name in run.remat.save:
             yield codes.kept_twice(place(run, "remat.offload"), name, place(run, "remat.save"))
-    known = named_activations(run.model)
+    known = named_activations(run.model, routing)
     for field, names in (("save", run.remat.save), ("offload", run.remat.offload)):
         for name in names:
             if name not in known:
-                yield codes.activation_not_in_model(place(run, f"remat.{field}"), name, known)
+                tiled = name in named_activations(run.model, None)
+                yield codes.activation_not_in_model(place(run, f"remat.{field}"), name, known, tiled=tiled)
 
 
-def named_activations(model: ModelSpec) -> tuple[str, ...]:
-    """The names that `remat.save` may hold for this model."""
+def named_activations(model: ModelSpec, routing: RoutingPlan | None) -> tuple[str, ...]:
+    """The names that `remat.save` may hold for this model; experts in tiles never have a whole `expert_hidden`."""
     ffn = ("ffn_hidden", "ffn_out") if model.ffn else ()
-    experts = ("expert_buffer", "expert_hidden", "expert_out") if model.experts else ()
+    hidden = () if routing and routing.grouped_matmul == "tiles" else ("expert_hidden",)
+    experts = ("expert_buffer", *hidden, "expert_out") if model.experts else ()
     return ("attention_out", *ffn, *experts)

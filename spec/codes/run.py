@@ -104,13 +104,14 @@ def kept_twice(span: Span, name: str, save_at: Span) -> Diagnostic:
     )
 
 
-def activation_not_in_model(span: Span, name: str, known: tuple[str, ...]) -> Diagnostic:
+def activation_not_in_model(span: Span, name: str, known: tuple[str, ...], *, tiled: bool) -> Diagnostic:
     return Diagnostic(
         "MOE8106",
         "error",
         f"this model has no activation `{name}`",
         span,
         helps=(f"it has {', '.join(f'`{one}`' for one in known)}",),
+        notes=("its experts multiply in tiles, which make it one tile at a time",) if tiled else (),
     )
 
 

@@ -196,6 +196,15 @@ def test_named_rematerialisation_names_what_is_there(run, code):
 
 def test_names_of_a_sparse_model_are_known():
     names = ("attention_out", "ffn_hidden", "ffn_out", "expert_buffer", "expert_hidden", "expert_out")
-    plan, diagnostics = plan_run(replace(LAPTOP, remat=RematSpec("names", names, ())))
+    model = replace(LAPTOP.model, experts=replace(LAPTOP.model.experts, grouped_matmul="batched"))
+    plan, diagnostics = plan_run(replace(LAPTOP, model=model, remat=RematSpec("names", names, ())))
     assert plan is not None
     assert diagnostics == ()
+
+
+def test_tiles_have_no_whole_hidden_rows_to_keep():
+    run = replace(LAPTOP, remat=RematSpec("names", ("expert_hidden",), ()))
+    (refused,) = plan_run(run)[1]
+    assert refused.code == "MOE8106"
+    assert "tiles" in refused.notes[0]
+    assert plan_run(replace(LAPTOP, remat=RematSpec("names", ("expert_buffer", "expert_out"), ())))[1] == ()

@@ -78,7 +78,7 @@ TOGETHER = {
         "run": "remat { policy = save_dots }",
     },
     "experts in slots, muon, stable then down, remat by name": {
-        "experts": moe(CAPACITY),
+        "experts": moe(f"{CAPACITY}, grouped_matmul = batched"),
         "optimizer": "kind = muon, schedule = warmup_stable_decay, warmup_steps = 2, decay_steps = 3",
         "run": "remat { policy = names, save = [attention_out, expert_hidden] }",
     },
@@ -116,7 +116,7 @@ APART = {
     "scan, full remat": {"n_layers": "4", "run": SCANNED + "\n  remat { policy = full }"},
     "muon on scanned experts": {
         "n_layers": "4",
-        "experts": moe(CAPACITY),
+        "experts": moe(f"{CAPACITY}, grouped_matmul = batched"),
         "optimizer": "kind = muon",
         "run": SCANNED,
     },
