@@ -21,7 +21,7 @@ from moec.compiler.plan import Plan
 from moec.spec.hardware import Calibration, Hardware
 
 OPERATIONS = ("attention projections", "attention scores, values", "ffn", "experts", "head")
-PULL = 0.03
+PULL = 0.02
 """Weight of one plain rate against one measured step. Assumption: a plain rate is right up to a factor of three."""
 
 PARTS = (*OPERATIONS, "traffic", "dispatch", "update", "step", "layer")
