@@ -117,12 +117,12 @@ def count_by_expert(experts_TK: jax.Array, n_experts: int) -> tuple[Slots, jax.A
 
 
 def fits_by_counting(experts_GSK: jax.Array, n_experts: int, capacity: int) -> jax.Array:
-    """Which choices `assign_slots` gives a slot [G, S, K], without the slots."""
+    """Which choices `assign_slots` gives a slot [T, K], as `Slots.kept`, without the slots."""
     groups, tokens, top_k = experts_GSK.shape
     by_choice_GJ = jnp.swapaxes(experts_GSK, 1, 2).reshape(groups, top_k * tokens)
     rank_GJ, _ = jax.vmap(lambda experts_J: _ranks(experts_J, n_experts))(by_choice_GJ)
     fits_GJ = (by_choice_GJ < n_experts) & (rank_GJ < capacity)
-    return jnp.swapaxes(fits_GJ.reshape(groups, top_k, tokens), 1, 2)
+    return jnp.swapaxes(fits_GJ.reshape(groups, top_k, tokens), 1, 2).reshape(groups * tokens, top_k)
 
 
 def _ranks(experts_J: jax.Array, n_experts: int) -> tuple[jax.Array, jax.Array]:

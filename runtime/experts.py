@@ -182,19 +182,16 @@ def _in_place(
 
 def _sorted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple[Slots, jax.Array]:
     """The choices that fit the capacity, sorted by expert with no empty slots between, and how many each expert has."""
-    if method.grouped_matmul == "tiles":
-        return _counted_rows(experts_TK, n_experts, method)
+    by_counting = method.grouped_matmul == "tiles"
     if method.capacity is not None:
-        kept_TK = _slots(experts_TK, n_experts, method).kept
+        if by_counting:
+            kept_TK = fits_by_counting(_in_groups(experts_TK, method), n_experts, method.capacity)
+        else:
+            kept_TK = _slots(experts_TK, n_experts, method).kept
         experts_TK = jnp.where(kept_TK, experts_TK, n_experts)
+    if by_counting:
+        return count_by_expert(experts_TK, n_experts)
     return sort_by_expert(experts_TK, n_experts, multiple=ROWS_OF_EXPERT.get(method.grouped_matmul, 1))
-
-
-def _counted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple[Slots, jax.Array]:
-    if method.capacity is not None:
-        fits_GSK = fits_by_counting(_in_groups(experts_TK, method), n_experts, method.capacity)
-        experts_TK = jnp.where(fits_GSK.reshape(experts_TK.shape), experts_TK, n_experts)
-    return count_by_expert(experts_TK, n_experts)
 
 
 def _in_groups(experts_TK: jax.Array, method: Method) -> jax.Array:

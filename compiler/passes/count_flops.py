@@ -214,9 +214,9 @@ def last_products_left_out(run: RunSpec, stack: StackPlan, routing: RoutingPlan 
     if "attention_out" in kept:
         less["attention o"] = mix.passes * matmul_flops(attention.n_heads, attention.d_head, model.d_model)
     if ffn is not None:
-        through = len(stack.numbers_of("dense")) + mix.routed * mix.capacity if "ffn_out" in kept else Fraction()
-        if "ffn_out" not in kept and ffn.norm == "pre":
-            through = Fraction(ends_of_pieces(stack, "dense"))
+        through = Fraction(ends_of_pieces(stack, "dense") if ffn.norm == "pre" else 0)
+        if "ffn_out" in kept:
+            through = mix.passes - len(stack.numbers_of("moe"))
         less["ffn"] = through * matmul_flops(ffn.d_ff, model.d_model)
     if experts is not None and routing is not None:
         layers = len(stack.numbers_of("moe"))

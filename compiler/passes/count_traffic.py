@@ -31,7 +31,6 @@ SOFTMAX_ARRAYS: Final = 2
 LOSS_ARRAYS: Final = 2
 """Logits and their gradient."""
 
-
 PASSES_ON_CPU: Final = 1
 """Where layers are made again on a CPU: what the forward pass makes dies in its caches, and the backward pass reads
 what was made again while it is still there. Source: step times of fit_again and others, benchmarks/step_time.py,

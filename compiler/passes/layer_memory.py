@@ -87,8 +87,10 @@ def layer_memory(
     sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
     arrays = arrays_of_layer(run, stack, mesh, activations, sizes, kind)
     branch = max((sizes[name] for name in BRANCH[kind] if name in sizes), default=0)
-    rows = (ROWS_IN_TILES if is_tiled(sizes) else 1) * sizes["expert_out"] if kind == "moe" else 0
-    rows += choice_bytes(run, activations, mesh) if kind == "moe" else 0
+    rows = 0
+    if kind == "moe":
+        copies = ROWS_IN_TILES if is_tiled(sizes) else 1
+        rows = copies * sizes["expert_out"] + choice_bytes(run, activations, mesh)
     extra = sizes["residual"] + max(branch, rows, scores_at_work(run, mesh, activations))
     if run.remat.policy == "none":
         return LayerMemory(sum(arrays.values()), 0, extra)

@@ -38,6 +38,11 @@ def wait_for_numbers(opened: Terminal) -> None:
     opened.wait_until(shown, "the numbers")
 
 
+def go_to(opened: Terminal, text: str) -> None:
+    opened.write(f"/{text}")
+    opened.press("Enter")
+
+
 def test_numbers_stand_between_the_lines(tmp_path: Path) -> None:
     with helix(tmp_path, QUICKSTART) as opened:
         wait_for_numbers(opened)
@@ -52,8 +57,7 @@ def test_a_mistake_is_told_below_its_line(name: str, text: str, tmp_path: Path) 
 def test_a_mistake_is_mended_by_its_action(tmp_path: Path) -> None:
     with helix(tmp_path, MISTAKEN) as opened:
         opened.wait_for("has no field `activatoin`")
-        opened.write("/activatoin")
-        opened.press("Enter")
+        go_to(opened, "activatoin")
         opened.write(" a")
         opened.wait_for("write `activation`")
         opened.press("Enter")
@@ -70,8 +74,7 @@ def test_saving_lays_out_as_moec_fmt_does(tmp_path: Path) -> None:
 def test_a_model_is_renamed_where_it_is_named(tmp_path: Path) -> None:
     with helix(tmp_path, QUICKSTART) as opened:
         wait_for_numbers(opened)
-        opened.write("/model dense")
-        opened.press("Enter")
+        go_to(opened, "model dense")
         opened.write(" r")
         opened.wait_for("rename-to:")
         opened.press("C-u")
@@ -84,8 +87,7 @@ def test_a_model_is_renamed_where_it_is_named(tmp_path: Path) -> None:
 def test_what_a_field_is_can_be_asked(tmp_path: Path) -> None:
     with helix(tmp_path, QUICKSTART) as opened:
         wait_for_numbers(opened)
-        opened.write("/n_kv_heads")
-        opened.press("Enter")
+        go_to(opened, "n_kv_heads")
         opened.write(" k")
         opened.wait_for("query heads share them in equal groups")
 
