@@ -43,25 +43,37 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
-    """The kernel that is written, if this chip has it; else cuDNN where it can, blocks everywhere else."""
-    attention, platform = run.model.attention, run.mesh.hardware.platform
+    """The kernel that is written, if this chip has it; else cuDNN or splash where they can, blocks everywhere else."""
+    attention = run.model.attention
     cannot = cudnn_cannot(attention, run.model)
     if attention.kernel == "auto":
-        return ("cudnn" if platform == "gpu" and not cannot else "blockwise"), ()
+        return fastest_attention(run, mesh, cannot), ()
     at = place(run, "model.attention.kernel")
     told = tuple(not_on_platform(run, "model.attention.kernel", attention.kernel))
     if told:
         return attention.kernel, told
     if attention.kernel == "cudnn" and cannot:
         return attention.kernel, (codes.cudnn_cannot(at, cannot),)
-    seq_len, seq = run.model.seq_len, mesh.axes["seq"]
-    if attention.kernel == "splash" and (seq > 1 or seq_len % SPLASH_LANES):
+    if attention.kernel != "splash" or splash_can(run, mesh):
+        return attention.kernel, ()
+    seq_len, seq, taken = run.model.seq_len, mesh.axes["seq"], attended_lengths(run.model)[-1]
+    if seq > 1 or seq_len % SPLASH_LANES:
         return attention.kernel, (codes.splash_cannot(at, SPLASH_LANES, seq_len, seq, place(run, "model.seq_len")),)
-    taken = attended_lengths(run.model)[-1]
-    if attention.kernel == "splash" and taken % SPLASH_LANES:
-        capacity_at = place(run, "model.depth_routing.capacity")
-        return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, SPLASH_LANES, at),)
-    return attention.kernel, ()
+    capacity_at = place(run, "model.depth_routing.capacity")
+    return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, SPLASH_LANES, at),)
+
+
+def fastest_attention(run: RunSpec, mesh: MeshPlan, cudnn_cannot: str) -> str:
+    """What `auto` takes: the chip's fused kernel where it can run the model."""
+    platform = run.mesh.hardware.platform
+    if platform == "gpu" and not cudnn_cannot:
+        return "cudnn"
+    return "splash" if platform == "tpu" and splash_can(run, mesh) else "blockwise"
+
+
+def splash_can(run: RunSpec, mesh: MeshPlan) -> bool:
+    """Whether splash attention can run the model: whole sequences of whole blocks, in routed layers too."""
+    return mesh.axes["seq"] == 1 and not any(length % SPLASH_LANES for length in attended_lengths(run.model))
 
 
 def is_on_platform(run: RunSpec, kernel: str) -> bool:

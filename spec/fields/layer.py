@@ -80,8 +80,8 @@ ATTENTION: Final = BlockInfo(
             "kernel",
             ChoiceType(("auto", "reference", "blockwise", "cudnn", "splash")),
             "How attention is computed. `auto` takes the fastest one that the hardware and the other fields allow; "
-            "the plan says which. `cudnn` is for NVIDIA GPUs; `splash` for TPUs, where it has been compiled and proven "
-            "but not timed, so that `auto` does not take it.",
+            "the plan says which: `cudnn` on NVIDIA GPUs, `splash` on TPUs, each where it can run the model, else "
+            "`blockwise`.",
             "blockwise",
             default="auto",
         ),

@@ -6,7 +6,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:4dbf319a107193059a1ef7800a3b5da2fae77e9c2169d68aae70dee98f5f04fc
+Hash of its other lines: sha256:af0cf06d6abc49d2fa29e9731b3c65736f211492ba0ec963301849cac8a0023a
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -56,7 +56,7 @@ class Attention(nnx.Module):
         k_BSGH = rms_norm(split_heads(x_BSD, self.w_k), self.k_norm, eps=1e-5)
         k_BSGH = rope(k_BSGH, batch.positions_BS, theta=500_000.0)
         v_BSGH = split_heads(x_BSD, self.w_v)
-        mixed_BSNH, cache = attend(q_BSNH, k_BSGH, v_BSGH, batch, cache, kernel="blockwise")
+        mixed_BSNH, cache = attend(q_BSNH, k_BSGH, v_BSGH, batch, cache, kernel="splash")
         return constrain(merge_heads(mixed_BSNH, self.w_o), RESIDUAL), cache
 
 
