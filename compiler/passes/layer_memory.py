@@ -35,6 +35,21 @@ router logits and probabilities.
 
 Source: measured, differences between compiled steps of 2 and 3 layers (jax 0.12, XLA on CPU)."""
 
+COPIES_ON_TPU: Final = {
+    **dict.fromkeys(("ffn_gate", "expert_gate", "shared_gate", "ffn_up", "expert_up", "shared_up"), 1),
+    "expert_hidden": 0,
+}
+COPIES_ON_TPU_SCANNED: Final = dict.fromkeys(("ffn_gate", "expert_gate", "shared_gate"), 4)
+"""XLA for TPUs keeps what the activation takes and makes the rest again inside the products that read it, the hidden
+rows of experts too. In a scan where nothing is made again it keeps what JAX kept.
+
+Source: libtpu's account of buffers (`XLA_FLAGS=--xla_dump_to`), fit_v5e_dense, fit_v5e_long, fit_v5e_moe and
+fit_v5p_shared_scan of benchmarks/memory.py."""
+
+LANES: Final = 128
+HEADS: Final = ("q", "k", "v", "mixed")
+"""A TPU's memory holds rows of so many lanes; shorter heads are padded to that. Source: as COPIES_ON_TPU."""
+
 COPIES_IN_TILES: Final = {"expert_gate": 1}
 """Tiles have a gradient of their own, which keeps gates and ups alone. Source: moec.runtime.tiles."""
 
@@ -58,12 +73,17 @@ kept: where the stream is not float32 each norm also keeps its argument and its 
 
 Source: as COPIES; runtime.norms for the last, seen on fit_h200_scan of benchmarks/memory.py."""
 
-SCORES_AT_WORK: Final[Mapping[str, Fraction]] = {"cpu": Fraction(2), "gpu": Fraction(2), "tpu": Fraction(3, 2)}
+SCORES_AT_WORK: Final[Mapping[str, Fraction]] = {"cpu": Fraction(2), "gpu": Fraction(2), "tpu": Fraction(5, 2)}
 SCORES_AT_WORK_ONE_HEAD: Final[Mapping[str, Fraction]] = {**SCORES_AT_WORK, "tpu": Fraction(1, 2)}
 """Float32 arrays of the size of all scores of a layer that are in memory at once where scores are made again: XLA does
 not put off one band until another is done. The second where every query head has keys of its own.
 
 Source: as SOFTMAX_COPIES."""
+
+SUMS_AT_WORK: Final = 2
+"""Arrays of splash attention's sums at once, those of the forward pass that is made again and of the backward pass.
+
+Source: as COPIES_ON_TPU, fit_v5p_shared_dots."""
 
 DOTS: Final = ("q", "k", "v", "attention_out", "ffn_gate", "ffn_up", "ffn_out", "shared_gate", "shared_up")
 """Outputs of matmuls without batch dims. Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable."""
@@ -84,7 +104,7 @@ def layer_memory(
     run: RunSpec, stack: StackPlan, mesh: MeshPlan, activations: tuple[ActivationPlan, ...], kind: LayerKind
 ) -> LayerMemory:
     """What a layer of this kind holds. The input that a re-computed piece starts from is not in it."""
-    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    sizes = sizes_in_layer(run, mesh, activations)
     arrays = arrays_of_layer(run, stack, mesh, activations, sizes, kind)
     branch = max((sizes[name] for name in BRANCH[kind] if name in sizes), default=0)
     rows = 0
@@ -98,6 +118,16 @@ def layer_memory(
     kept = sum(size for name, size in sizes.items() if name in names and (name in arrays or belongs(run, name, kind)))
     remade = sum(size for name, size in arrays.items() if name not in names)
     return LayerMemory(kept, remade, extra)
+
+
+def sizes_in_layer(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> Mapping[str, int]:
+    """Bytes of one of each activation on one device, by name, as the chip's memory holds it."""
+    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    d_head = run.model.attention.d_head
+    if run.mesh.hardware.platform == "tpu" and d_head % LANES:
+        padded = d_head + -d_head % LANES
+        sizes |= {name: sizes[name] // d_head * padded for name in HEADS}
+    return sizes
 
 
 def belongs(run: RunSpec, name: str, kind: LayerKind) -> bool:
@@ -119,6 +149,8 @@ def arrays_of_layer(
     each."""
     gated = "ffn_gate" in sizes or "expert_gate" in sizes
     copies = {**COPIES, **({} if gated else COPIES_WITHOUT_GATE)}
+    if run.mesh.hardware.platform == "tpu":
+        copies |= COPIES_ON_TPU_SCANNED if stack.scan and run.remat.policy == "none" else COPIES_ON_TPU
     if is_tiled(sizes):
         copies |= COPIES_IN_TILES
     found = {name: copies.get(name, 1) * sizes[name] for name in (*ATTENTION, *BRANCH[kind]) if name in sizes}
@@ -173,10 +205,10 @@ def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: Me
 
 def scores_at_work(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
     """Bytes of scores in the backward pass of a layer that makes them again, 0 where it keeps them or has none; the
-    mask of the kernel `cudnn`, which is made for every layer."""
+    mask of the kernel `cudnn`, which is made for every layer; what the kernel `splash` gives back besides."""
     weights = next((activation for activation in activations if stem(activation) == "weights"), None)
     if weights is None:
-        return cudnn_mask_bytes(run, mesh, activations)
+        return cudnn_mask_bytes(run, mesh, activations) + splash_sums_bytes(run, mesh, activations)
     if not is_one_band(weights):
         return 0
     keys = ceil(mean_computed_keys(run.model.seq_len, run.model.attention.window, "blockwise"))
@@ -202,6 +234,18 @@ def cudnn_mask_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activation
         sharding=(*residual.sharding[:2], ()),
     )
     return activation_bytes(pairs, mesh.axes) * 3 // 2
+
+
+def splash_sums_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """The logarithm of each query's sum of exponentials in float32, as splash attention writes it: once in every lane.
+
+    Source: jax.experimental.pallas.ops.tpu.splash_attention, the output `logsumexp`.
+    """
+    if choose_attention(run, mesh)[0] != "splash":
+        return 0
+    queries = next(activation for activation in activations if stem(activation) == "q")
+    lanes = replace(queries, shape=(*queries.shape[:-1], LANES), dtype="float32")
+    return SUMS_AT_WORK * activation_bytes(lanes, mesh.axes)
 
 
 def kept_names(run: RunSpec) -> frozenset[str]:
