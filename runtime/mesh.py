@@ -49,7 +49,7 @@ def make_mesh(shape: MeshShape, devices: list[jax.Device] | None = None) -> Mesh
     chosen = devices if devices is not None else jax.devices()[: shape.devices]
     slices = len({getattr(device, "slice_index", 0) for device in chosen})
     if slices > 1:
-        between = _over_slices(shape.sizes, slices)
+        between = over_slices(shape.sizes, slices)
         inside = tuple(size // part for size, part in zip(shape.sizes, between, strict=True))
         placed = mesh_utils.create_hybrid_device_mesh(inside, between, chosen, allow_split_physical_axes=True)
     else:
@@ -64,8 +64,11 @@ def _placed(sizes: tuple[int, ...], devices: list[jax.Device]) -> np.ndarray:
         return mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
 
 
-def _over_slices(sizes: tuple[int, ...], slices: int) -> tuple[int, ...]:
-    """How much of each axis lies between slices: the outermost first, as much as divides it."""
+def over_slices(sizes: tuple[int, ...], slices: int) -> tuple[int, ...]:
+    """How much of each axis lies between slices: the outermost first, as much as divides it.
+
+    Errors: RunError (exit 2) where the slices do not divide the mesh.
+    """
     between = []
     left = slices
     for size in sizes:

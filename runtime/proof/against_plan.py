@@ -9,6 +9,7 @@ from typing import Literal
 from moec.runtime.proof.expectation import Expectation, ExpectedCollective
 from moec.runtime.proof.measured import CollectiveRow, Measured
 from moec.runtime.proof.signs import padding
+from moec.runtime.proof.slices import in_stages, slice_mesh
 from moec.runtime.proof.targets import Target
 from moec.runtime.proof.units import gigabytes
 
@@ -34,8 +35,9 @@ LEAST_UNDER = 0.5
 """How far the bytes over one axis may be from the plan's. Assumption: XLA may keep float32 where the plan has bfloat16
 in some of an axis's messages, or find some twice the same; twice the traffic is another program."""
 
-Class = Literal["planned", "windowed", "statistics", "unplanned"]
-"""`windowed`: a ring of permutes in which XLA hides a planned gather or reduction behind the product that needs it."""
+Class = Literal["planned", "windowed", "staged", "statistics", "unplanned"]
+"""`windowed`: a ring of permutes in which XLA hides a planned gather or reduction behind the product that needs it;
+`staged`: what a planned sum over several slices does inside each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,11 @@ def judge(measured: Measured | None, expectation: Expectation | None, target: Ta
     """
     planned = () if expectation is None else expectation.collectives
     rows = () if measured is None else measured.collectives
+    stages: frozenset[CollectiveRow] = frozenset()
+    if expectation is not None and target.slices > 1:
+        rows, stages = in_stages(rows, planned, slice_mesh(expectation.axes, target.slices).crossing)
     totals = () if expectation is None else _totals(rows, planned, target.chip.platform)
-    judged = tuple(_judged(row, planned, totals) for row in rows)
+    judged = tuple(_judged(row, planned, totals, row in stages) for row in rows)
     failures = [refusal] if refusal else []
     if measured is not None:
         failures += _over_capacity(measured, target.chip.hbm_bytes)
@@ -116,7 +121,7 @@ def judge(measured: Measured | None, expectation: Expectation | None, target: Ta
 
 
 def _judged(
-    row: CollectiveRow, planned: tuple[ExpectedCollective, ...], totals: tuple[AxisTotal, ...]
+    row: CollectiveRow, planned: tuple[ExpectedCollective, ...], totals: tuple[AxisTotal, ...], is_stage: bool
 ) -> JudgedCollective:
     """What the plan says of the same family of operations over these axes, or over parts that make them up."""
     axes, is_part = _axes(row.axis), row.axis.startswith("part of ")
@@ -125,7 +130,7 @@ def _judged(
     exact = [other for other in same_axes if other.op == row.op] or same_axes
     if exact and not is_part:
         count, size = sum(other.count for other in exact), sum(other.step_bytes for other in exact)
-        return JudgedCollective(row, "planned", count, size)
+        return JudgedCollective(row, "staged" if is_stage else "planned", count, size)
     if FAMILIES[row.op] == "permute" and any(row.axis == total.axis and total.windowed for total in totals):
         return JudgedCollective(row, "windowed", 0, 0)
     if is_small(row, planned):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
 from moec.runtime.proof.groups import extent_of
 from moec.runtime.proof.hlo import Array, Computation, Instruction, Module
 from moec.runtime.proof.loops import Executions
+from moec.runtime.proof.slices import SliceMesh, transfer_of
 
 OPS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 OP_OF_OPCODE = {op: op for op in OPS} | {f"{op}-start": op for op in OPS} | {"ragged-all-to-all": "all-to-all"}
@@ -44,14 +45,14 @@ class Collective:
         return sum(array.bytes for array in self.arrays)
 
 
-def find_collectives(module: Module, executions: Executions, axes: Mapping[str, int]) -> tuple[Collective, ...]:
-    """All that exchange anything, those that send most in a step first; `axes` are the sizes of the mesh."""
+def find_collectives(module: Module, executions: Executions, mesh: SliceMesh) -> tuple[Collective, ...]:
+    """All that exchange anything, inside slices and between them, those that send most in a step first."""
     later = _later_steps(module)
     found = [
         collective
         for name, times in executions.times.items()
         if name not in later
-        for collective in _of_computation(module.computations[name], times, name in executions.in_loop, dict(axes))
+        for collective in _of_computation(module.computations[name], times, name in executions.in_loop, mesh)
         if collective.size > 1
     ]
     return tuple(sorted(found, key=lambda row: (-row.step_bytes, row.op, row.axis, row.op_name)))
@@ -79,24 +80,31 @@ def _later_steps(module: Module) -> frozenset[str]:
     return frozenset(names)
 
 
-def _of_computation(computation: Computation, times: int, in_loop: bool, axes: dict[str, int]) -> Iterator[Collective]:
+def _of_computation(computation: Computation, times: int, in_loop: bool, mesh: SliceMesh) -> Iterator[Collective]:
     ends = {
         operand: row for row in computation.instructions if row.opcode.endswith("-done") for operand in row.operands
     }
     for row in computation.instructions:
         op = OP_OF_OPCODE.get(row.opcode)
-        if op is None:
+        if op is not None:
+            extent, name = extent_of(row.attributes, dict(mesh.inside)), row.op_name or row.name
+            arrays = ends[row.name].results if row.name in ends else row.results
+            if op == "reduce-scatter":
+                arrays = _joined(arrays, extent.size)
+            elif op == "all-reduce" and _is_scattered(row, computation):
+                op = "reduce-scatter"
+        elif transfer := transfer_of(row, mesh):
+            op, extent, name = transfer.op, transfer.extent, transfer.name
+            arrays = (transfer.payload,) if op != "all-gather" else _joined((transfer.payload,), extent.size)
+        else:
             continue
-        extent = extent_of(row.attributes, axes)
-        arrays = ends[row.name].results if row.name in ends else row.results
-        if op == "reduce-scatter":
-            arrays = tuple(Array(array.type, (extent.size, *array.shape)) for array in arrays)
-        elif op == "all-reduce" and _is_scattered(row, computation):
-            op = "reduce-scatter"
-        payload = sum(array.bytes for array in arrays)
-        sent = sent_bytes(op, payload, extent.size)
-        name = row.op_name or _name_of_caller(row)
+        sent = sent_bytes(op, sum(array.bytes for array in arrays), extent.size)
         yield Collective(op, extent.name, extent.size, extent.whole, times, sent, in_loop, arrays, name)
+
+
+def _joined(arrays: Iterable[Array], size: int) -> tuple[Array, ...]:
+    """The whole of what each of `size` devices has a share of."""
+    return tuple(Array(array.type, (size, *array.shape)) for array in arrays)
 
 
 def _is_scattered(row: Instruction, computation: Computation) -> bool:
@@ -104,7 +112,3 @@ def _is_scattered(row: Instruction, computation: Computation) -> bool:
     if not computation.name.startswith("all-reduce-scatter"):
         return False
     return any(other.opcode == "dynamic-slice" for other in computation.instructions)
-
-
-def _name_of_caller(row: Instruction) -> str:
-    return row.name

@@ -22,6 +22,7 @@ from moec.runtime.proof.hlo import read_module
 from moec.runtime.proof.loops import count_executions
 from moec.runtime.proof.measured import CollectiveRow, Measured, Memory
 from moec.runtime.proof.signs import signs_of
+from moec.runtime.proof.slices import slice_mesh
 from moec.runtime.proof.targets import Target
 from moec.runtime.proof.topology import devices_of
 from moec.runtime.state import lay_out
@@ -45,15 +46,17 @@ def measure(
     text = compiled.as_text()
     if hlo is not None:
         hlo.write_text(text, encoding="utf-8")
-    facts = _facts(program, compiled, text, expectation)
+    facts = _facts(program, compiled, text, expectation, target.slices)
     return replace(facts, device_kind=devices[0].device_kind, compile_seconds=seconds)
 
 
-def _facts(program: Program, compiled: jax.stages.Compiled, text: str, expectation: Expectation | None) -> Measured:
+def _facts(
+    program: Program, compiled: jax.stages.Compiled, text: str, expectation: Expectation | None, slices: int
+) -> Measured:
     module = read_module(text)
     executions = count_executions(module)
     axes = dict(zip(AXES, program.mesh.sizes, strict=True))
-    collectives = find_collectives(module, executions, axes)
+    collectives = find_collectives(module, executions, slice_mesh(axes, slices))
     stats = compiled.memory_analysis()
     cost = compiled.cost_analysis() or {}
     return Measured(

@@ -107,8 +107,8 @@ def _of_custom_call(row: Instruction, operands: list[Array], n_experts: int) -> 
         return _of_contraction(row.results[0], operands[0], _GEMM_CONTRACTED.search(row.attributes))
     splash = _SPLASH.search(row.name)
     if splash:
-        queries = next(array for array in operands if len(array.shape) == 4)
-        return _SPLASH_PRODUCTS[splash.group(1)] * queries.elements * queries.shape[2]
+        queries = next(array for array in operands if array.type in FLOATS)
+        return _SPLASH_PRODUCTS[splash.group(1)] * queries.elements * queries.shape[-2]
     if _PALLAS.search(row.attributes):
         return _of_grouped(row.results[0], [array for array in operands if array.type in FLOATS], n_experts)
     attention = _ATTENTION.search(row.attributes)

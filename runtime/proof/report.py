@@ -14,6 +14,7 @@ from moec.runtime.proof.units import gigabytes
 WORD = {
     "planned": "as planned",
     "windowed": "as planned, in a ring of permutes",
+    "staged": "as planned, a sum over slices inside each",
     "statistics": "statistics",
     "unplanned": "NOT PLANNED",
 }

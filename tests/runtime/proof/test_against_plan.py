@@ -139,6 +139,32 @@ def test_a_ring_of_permutes_stands_for_the_reduction_that_it_hides() -> None:
     assert not proof_of(*AS_PLANNED, row("collective-permute", "fsdp", 150, 42)).ok
 
 
+def test_a_sum_over_slices_is_as_planned_though_it_goes_in_stages() -> None:
+    """2 slices along data: over expert 4, each device scatters and gathers 3/4 of what it adds up, and sends 1/4."""
+    two = replace(TPU, shape=(2, 4), slices=2)
+    others = tuple(entry for entry in AS_PLANNED if entry.op != "all-reduce")
+    stages = (row("reduce-scatter", "expert", 10, 30 / 7), row("all-gather", "expert", 10, 30 / 7))
+    between = row("all-reduce", "data", 10, 10 / 7)
+    proof = proof_of(*others, *stages, between, target=two)
+    assert proof.ok
+    assert [entry.judgement for entry in proof.collectives[-3:]] == ["staged"] * 3
+    assert not proof_of(*others, *stages, between).ok
+    assert not proof_of(*others, stages[0], row("all-gather", "expert", 10, 40), between, target=two).ok
+    assert not proof_of(*others, *stages, target=replace(two, shape=(4, 4), slices=1)).ok
+
+
+def test_stages_beside_planned_gathers_of_the_same_axis_are_counted_apart() -> None:
+    two = replace(TPU, shape=(2, 4), slices=2)
+    plan = replace(PLAN, collectives=(*PLAN.collectives, ExpectedCollective("all-reduce", "data+fsdp", 1, 8 * MB, "x")))
+    extra = (row("all-gather", "fsdp", 12, 44), row("reduce-scatter", "fsdp", 3, 44), row("all-reduce", "data", 1, 2))
+    rest = tuple(entry for entry in AS_PLANNED if entry.axis != "fsdp")
+    proof = proof_of(*rest, *extra, target=two, plan=plan)
+    assert proof.ok
+    counted = {(entry.row.op, entry.row.axis, entry.row.bytes) for entry in proof.collectives}
+    assert ("all-gather", "fsdp", 40 * MB) in counted
+    assert ("all-reduce", "data+fsdp", 4 * MB) in counted
+
+
 def test_a_ring_that_sends_too_much_is_told_of_with_the_reduction_that_it_hides() -> None:
     part = tuple(
         replace(entry, bytes=entry.bytes // 2) if entry.op == "reduce-scatter" else entry for entry in AS_PLANNED

@@ -100,7 +100,8 @@ backend_config={{"cudnn_fmha_backend_config": {{"mask_type": "{mask}"}}}}
 
 
 @pytest.mark.parametrize(("kernel", "products"), [("fwd_segmented_residuals", 2), ("dq_no_residuals", 3), ("dkv", 4)])
-def test_splash_attention_counts_the_causal_half_of_its_products(kernel: str, products: int) -> None:
+@pytest.mark.parametrize("sequences", [8, 1])
+def test_splash_attention_counts_the_causal_half_of_its_products(kernel: str, products: int, sequences: int) -> None:
     text = f"""\
 HloModule jit_step
 
@@ -115,7 +116,9 @@ custom_call_target="tpu_custom_call", frontend_attributes={{kernel_metadata={{
 }}}}
 }}
 """
-    assert flops_of(text) == products * 8 * 4 * 64 * 256 * 256
+    if sequences == 1:
+        text = text.replace("bf16[8,", "bf16[").replace("{3,2,1,0}", "{2,1,0}")
+    assert flops_of(text) == products * sequences * 4 * 64 * 256 * 256
 
 
 @pytest.mark.parametrize("target", ["mosaic_gpu_v2", "__gpu$xla.gpu.triton", "tpu_custom_call"])
