@@ -53,9 +53,9 @@ HEADS: Final = ("q", "k", "v", "mixed")
 COPIES_IN_TILES: Final = {"expert_gate": 1}
 """Tiles have a gradient of their own, which keeps gates and ups alone. Source: moec.runtime.tiles."""
 
-ROWS_IN_TILES: Final = 3
-"""Arrays of the rows of all experts that the backward pass works with besides: what came back, padded, and the
-gradients of what went in. Source: as COPIES."""
+ROWS_BY_EXPERT: Final = 3
+"""Arrays of the rows of all experts that the backward pass works with besides, in tiles and in TPUs' grouped matmuls:
+what came back, padded, and the gradients of what went in. Source: as COPIES, fit_v5e_dropless_full."""
 
 COPIES_WITHOUT_GATE: Final = {"ffn_up": 2, "expert_up": 2, "shared_up": 2}
 """The activation's argument and its tanh. Source: as COPIES."""
@@ -109,7 +109,7 @@ def layer_memory(
     branch = max((sizes[name] for name in BRANCH[kind] if name in sizes), default=0)
     rows = 0
     if kind == "moe":
-        copies = ROWS_IN_TILES if is_tiled(sizes) else 1
+        copies = ROWS_BY_EXPERT if is_tiled(sizes) or is_dropless_on_tpu(run) else 1
         rows = copies * sizes["expert_out"] + choice_bytes(run, activations, mesh)
     extra = sizes["residual"] + max(branch, rows, scores_at_work(run, mesh, activations))
     if run.remat.policy == "none":
@@ -169,6 +169,12 @@ def arrays_of_layer(
 def is_tiled(names: Container[str]) -> bool:
     """Whether experts multiply tile by tile, by the names of the activations: nothing else lacks a whole product."""
     return "expert_up" in names and "expert_hidden" not in names
+
+
+def is_dropless_on_tpu(run: RunSpec) -> bool:
+    """Whether experts multiply as many rows as are chosen, by grouped matmuls."""
+    experts = run.model.experts
+    return run.mesh.hardware.platform == "tpu" and experts is not None and experts.capacity_factor is None
 
 
 def streams_kept(run: RunSpec, stack: StackPlan, mesh: MeshPlan) -> int:

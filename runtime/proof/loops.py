@@ -45,7 +45,7 @@ def count_executions(module: Module) -> Executions:
                 continue
             factor = 1
             if instruction.opcode == "while":
-                length = trip_count(instruction, module)
+                length = trip_count(instruction, computation, module)
                 unknown.extend([instruction.name] if length is None else [])
                 factor = 1 if length is None else length
             for called in instruction.called:
@@ -55,9 +55,9 @@ def count_executions(module: Module) -> Executions:
     return Executions(dict(times), tuple(dict.fromkeys(unknown)), frozenset(in_loop))
 
 
-def trip_count(loop: Instruction, module: Module) -> int | None:
-    """How often the body of a `while` runs: what the compiler says, else the bound of the condition's counter
-    over its step; None where the bound is not a constant."""
+def trip_count(loop: Instruction, caller: Computation, module: Module) -> int | None:
+    """How often the body of a `while` of `caller` runs: what the compiler says, else what lies between the start and
+    the bound of the condition's counter over its step; None where the bound is not a constant."""
     known = _KNOWN.search(loop.attributes)
     if known:
         return int(known.group(1))
@@ -66,7 +66,8 @@ def trip_count(loop: Instruction, module: Module) -> int | None:
     body = _part(loop, "body", module)
     if condition is None or bound is None or body is None:
         return None
-    return ceil(bound / _step(condition, body))
+    index = _counter_index(condition)
+    return max(0, ceil((bound - _start(loop, caller, index)) / _step(body, index)))
 
 
 def _part(loop: Instruction, which: str, module: Module) -> Computation | None:
@@ -75,7 +76,7 @@ def _part(loop: Instruction, which: str, module: Module) -> Computation | None:
 
 
 def _bound(condition: Computation, module: Module) -> int | None:
-    """The constant that a counter from 0 is compared with. Assumption: loops of known length count up from 0."""
+    """The constant that a counter is compared with."""
     computations = [condition]
     for instruction in condition.instructions:
         computations += [module.computations[name] for name in instruction.called if name in module.computations]
@@ -87,14 +88,32 @@ def _bound(condition: Computation, module: Module) -> int | None:
     return numbers.pop() if len(numbers) == 1 else None
 
 
-def _step(condition: Computation, body: Computation) -> int:
+def _counter_index(condition: Computation) -> int | None:
+    """The place of the counter in the loop's state."""
+    found = next((_INDEX.search(row.attributes) for row in condition.instructions if _is_counter(row)), None)
+    return int(found.group(1)) if found else None
+
+
+def _start(loop: Instruction, caller: Computation, index: int | None) -> int:
+    """Where the counter begins: 1 in a loop whose first run XLA has taken out. 0 where it cannot be seen."""
+    rows = caller.named()
+    state = rows.get(loop.operands[0]) if loop.operands else None
+    if state is None or state.opcode != "tuple" or index is None or index >= len(state.operands):
+        return 0
+    start = rows.get(state.operands[index])
+    while start is not None and start.opcode == "copy":
+        start = rows.get(start.operands[0])
+    is_known = start is not None and start.opcode == "constant" and start.literal.isdecimal()
+    return int(start.literal) if start is not None and is_known else 0
+
+
+def _step(body: Computation, index: int | None) -> int:
     """What the body adds to the counter: 2 in a loop that XLA has unrolled once. 1 where it cannot be seen."""
     rows = body.named()
     root = next((row for row in body.instructions if row.is_root), None)
-    counter = next((_INDEX.search(row.attributes) for row in condition.instructions if _is_counter(row)), None)
-    if root is None or counter is None or int(counter.group(1)) >= len(root.operands):
+    if root is None or index is None or index >= len(root.operands):
         return 1
-    update = rows.get(root.operands[int(counter.group(1))])
+    update = rows.get(root.operands[index])
     if update is None or update.opcode != "add":
         return 1
     added = [rows[name].literal for name in update.operands if name in rows and rows[name].opcode == "constant"]

@@ -100,7 +100,8 @@ def in_stages(
     """The rows, and those of them that are stages of a planned sum over several slices.
 
     XLA sums over slices in three steps: it scatters the sum inside each slice, adds up the shares between slices, and
-    gathers inside. What is scattered and gathered inside beyond the plan's own is counted to the sum that it serves.
+    gathers inside; or it sums inside and then between. What is summed, scattered and gathered inside beyond the plan's
+    own is counted to the sum that it serves.
     """
     result: list[CollectiveRow] = []
     stages: set[CollectiveRow] = set()
@@ -122,13 +123,14 @@ def in_stages(
 
 def _sum_served(row: CollectiveRow, planned: tuple[ExpectedCollective, ...], crossing: tuple[str, ...]) -> str | None:
     """The axes of a planned sum over slices and the axes of this row, if the row may be a stage of one."""
-    own = frozenset(row.axis.split("+"))
-    inside = row.op in ("all-gather", "reduce-scatter") and not own & frozenset(crossing)
-    between = row.op == "all-reduce" and own <= frozenset(crossing)
+    own, slow = frozenset(row.axis.split("+")), frozenset(crossing)
+    has_own = any(_axes(other) == own for other in planned if other.op in ("all-reduce", "reduce-scatter"))
+    inside = not own & slow and (row.op in ("all-gather", "reduce-scatter") or (row.op == "all-reduce" and not has_own))
+    between = row.op == "all-reduce" and own <= slow
     if not (inside or between):
         return None
-    sums = (other for other in planned if other.op == "all-reduce" and frozenset(crossing) & _axes(other))
-    return next((other.axis for other in sums if own < _axes(other)), None)
+    sums = [other for other in planned if other.op == "all-reduce" and slow & _axes(other) and own < _axes(other)]
+    return max(sums, key=lambda other: other.step_bytes).axis if sums else None
 
 
 def _axes(row: ExpectedCollective) -> frozenset[str]:

@@ -18,10 +18,11 @@ def sample() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def loop(sample: Callable[[str], str]) -> Callable[..., str]:
-    """The sample loop with its counter's step, and with what the compiler says of its length where it does."""
+    """The sample loop with its counter's first value and step, and with what the compiler says of its length where it does."""
 
-    def text(*, step: int = 1, known: int | None = None) -> str:
+    def text(*, first: int = 0, step: int = 1, known: int | None = None) -> str:
         said = "" if known is None else f', backend_config={{"known_trip_count":{{"n":"{known}"}}}}'
-        return sample("loop").replace("STEP", str(step)).replace("KNOWN", said)
+        sampled = sample("loop").replace("FIRST", str(first)).replace("STEP", str(step))
+        return sampled.replace("KNOWN", said)
 
     return text

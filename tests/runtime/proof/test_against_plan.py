@@ -153,6 +153,15 @@ def test_a_sum_over_slices_is_as_planned_though_it_goes_in_stages() -> None:
     assert not proof_of(*others, *stages, target=replace(two, shape=(4, 4), slices=1)).ok
 
 
+def test_a_sum_inside_a_slice_that_the_plan_scatters_is_that_sum_and_no_stage() -> None:
+    two = replace(TPU, shape=(2, 4), slices=2)
+    plan = replace(PLAN, collectives=(*PLAN.collectives, ExpectedCollective("all-reduce", "data+fsdp", 1, MB, "x")))
+    rest = tuple(entry for entry in AS_PLANNED if entry.op != "reduce-scatter")
+    proof = proof_of(*rest, row("all-reduce", "fsdp", 10, 40), target=two, plan=plan)
+    assert proof.ok
+    assert proof.collectives[-1].judgement == "planned"
+
+
 def test_stages_beside_planned_gathers_of_the_same_axis_are_counted_apart() -> None:
     two = replace(TPU, shape=(2, 4), slices=2)
     plan = replace(PLAN, collectives=(*PLAN.collectives, ExpectedCollective("all-reduce", "data+fsdp", 1, 8 * MB, "x")))

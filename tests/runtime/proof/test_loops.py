@@ -8,7 +8,18 @@ from moec.runtime.proof.hlo import read_module
 from moec.runtime.proof.loops import count_executions
 
 
-@pytest.mark.parametrize(("how", "times"), [({}, 6), ({"step": 2}, 3), ({"step": 4}, 2), ({"known": 9}, 9)], ids=str)
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [
+        ({}, 6),
+        ({"step": 2}, 3),
+        ({"step": 4}, 2),
+        ({"first": 1}, 5),
+        ({"first": 2, "step": 2}, 2),
+        ({"known": 9}, 9),
+    ],
+    ids=str,
+)
 def test_a_body_runs_as_often_as_its_counter_allows(loop, how: dict[str, int], times: int) -> None:
     executions = count_executions(read_module(loop(**how)))
     assert executions.times["main"] == 1
