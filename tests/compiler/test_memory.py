@@ -113,6 +113,45 @@ def test_save_dots_keeps_the_matmuls_of_weights_and_makes_the_rest_again():
     assert dots.remade >= sizes["ffn_hidden"] + 3 * sizes["weights"]
 
 
+def on_tpu(run: RunSpec, kernel: str = "auto", d_head: int = 32, **experts: object) -> RunSpec:
+    attention = replace(run.model.attention, kernel=kernel, d_head=d_head)
+    sparse = replace(run.model.experts, **experts) if run.model.experts else None
+    return replace(run, mesh=mesh(TPU), model=replace(run.model, attention=attention, experts=sparse))
+
+
+def test_heads_that_fill_no_row_of_a_tpu_s_memory_are_padded_to_one():
+    short, whole = (layer_of(on_tpu(BASELINE, "blockwise", d_head), "dense", "save_dots") for d_head in (32, 128))
+    assert short.kept == whole.kept
+    on_gpu = layer_of(replace(on_tpu(BASELINE, "blockwise"), mesh=mesh(GPU)), "dense", "save_dots")
+    sizes = {stem(one): activation_bytes(one, planned(BASELINE).mesh.axes) for one in planned(BASELINE).activations}
+    assert short.kept - on_gpu.kept == 3 * sum(sizes[name] for name in ("q", "k", "v"))
+
+
+def test_splash_attention_keeps_no_scores_and_works_with_a_sum_in_every_lane():
+    blocks, splash = (layer_of(on_tpu(BASELINE, kernel), "dense", "none") for kernel in ("blockwise", "splash"))
+    tokens = planned(BASELINE).batch.tokens_per_device
+    stream = 4 * tokens * BASELINE.model.d_model
+    assert splash.kept < blocks.kept
+    assert splash.extra == stream + 2 * 4 * tokens * BASELINE.model.attention.n_heads * 128
+
+
+def test_a_tpu_keeps_what_the_activation_takes_and_a_scan_all_that_jax_kept():
+    unrolled, gpu = on_tpu(BASELINE, "blockwise"), replace(on_tpu(BASELINE, "blockwise"), mesh=mesh(GPU))
+    scanned = replace(unrolled, layers=replace(unrolled.layers, scan=True))
+    sizes = {stem(one): activation_bytes(one, planned(BASELINE).mesh.axes) for one in planned(BASELINE).activations}
+    kept = [layer_of(run, "dense", "none").kept for run in (unrolled, gpu, scanned)]
+    assert kept[0] < kept[1]
+    assert kept[2] - kept[0] == 3 * sizes["ffn_gate"] - 2 * sizes["residual"], "a scan keeps two streams fewer"
+
+
+def test_grouped_matmuls_of_a_tpu_work_with_three_arrays_of_all_rows():
+    dropless = layer_of(on_tpu(LAPTOP, capacity_factor=None), "moe", "full")
+    plan = planned(on_tpu(LAPTOP, capacity_factor=None))
+    sizes = {stem(one): activation_bytes(one, plan.mesh.axes) for one in plan.activations}
+    assert plan.routing is not None and plan.routing.grouped_matmul == "megablox"
+    assert dropless.extra >= sizes["residual"] + 3 * sizes["expert_out"]
+
+
 def test_a_scanned_step_makes_a_whole_period_again_and_an_unrolled_one_a_layer():
     full = replace(POD, remat=RematSpec("full", (), ()))
     unrolled = replace(full, layers=replace(POD.layers, scan=False))

@@ -18,7 +18,7 @@ def sample() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def loop(sample: Callable[[str], str]) -> Callable[..., str]:
-    """The sample loop with its counter's first value and step, and with what the compiler says of its length where it does."""
+    """The sample loop with its counter's first value and step, and what the compiler says of its length if it does."""
 
     def text(*, first: int = 0, step: int = 1, known: int | None = None) -> str:
         said = "" if known is None else f', backend_config={{"known_trip_count":{{"n":"{known}"}}}}'
