@@ -148,7 +148,8 @@ def test_grouped_matmuls_of_a_tpu_work_with_three_arrays_of_all_rows():
     dropless = layer_of(on_tpu(LAPTOP, capacity_factor=None), "moe", "full")
     plan = planned(on_tpu(LAPTOP, capacity_factor=None))
     sizes = {stem(one): activation_bytes(one, plan.mesh.axes) for one in plan.activations}
-    assert plan.routing is not None and plan.routing.grouped_matmul == "megablox"
+    assert plan.routing is not None
+    assert plan.routing.grouped_matmul == "megablox"
     assert dropless.extra >= sizes["residual"] + 3 * sizes["expert_out"]
 
 
