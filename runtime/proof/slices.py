@@ -111,13 +111,12 @@ def in_stages(
         if whole is None or spare <= 0:
             result.append(row)
             continue
-        share = spare / row.bytes
-        count = max(1, round(share * row.count))
+        count = max(1, round(row.count * spare / row.bytes))
         stage = replace(row, op="all-reduce", axis=whole, count=count, bytes=spare)
         stages.add(stage)
         result.append(stage)
-        if count < row.count:
-            result.append(replace(row, count=row.count - count, bytes=row.bytes - spare))
+        if spare < row.bytes:
+            result.append(replace(row, count=max(1, row.count - count), bytes=row.bytes - spare))
     return tuple(result), frozenset(stages)
 
 

@@ -165,12 +165,13 @@ def test_a_sum_inside_a_slice_that_the_plan_scatters_is_that_sum_and_no_stage() 
 def test_stages_beside_planned_gathers_of_the_same_axis_are_counted_apart() -> None:
     two = replace(TPU, shape=(2, 4), slices=2)
     plan = replace(PLAN, collectives=(*PLAN.collectives, ExpectedCollective("all-reduce", "data+fsdp", 1, 8 * MB, "x")))
-    extra = (row("all-gather", "fsdp", 12, 44), row("reduce-scatter", "fsdp", 3, 44), row("all-reduce", "data", 1, 2))
+    extra = (row("all-gather", "fsdp", 12, 44), row("reduce-scatter", "fsdp", 1, 44), row("all-reduce", "data", 1, 2))
     rest = tuple(entry for entry in AS_PLANNED if entry.axis != "fsdp")
     proof = proof_of(*rest, *extra, target=two, plan=plan)
     assert proof.ok
     counted = {(entry.row.op, entry.row.axis, entry.row.bytes) for entry in proof.collectives}
     assert ("all-gather", "fsdp", 40 * MB) in counted
+    assert ("reduce-scatter", "fsdp", 40 * MB) in counted
     assert ("all-reduce", "data+fsdp", 4 * MB) in counted
 
 
