@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Final
 
@@ -44,6 +44,16 @@ def activation_bytes(activation: ActivationPlan, axes: Mapping[str, int]) -> int
 def stem(activation: ActivationPlan) -> str:
     """The name without its letters: what `remat.save` and `remat.offload` call it."""
     return activation.name.rpartition("_")[0]
+
+
+def named(activations: Iterable[ActivationPlan], name: str) -> ActivationPlan:
+    """The activation with this stem. Errors: StopIteration where there is none."""
+    return next(activation for activation in activations if stem(activation) == name)
+
+
+def bytes_by_name(activations: Iterable[ActivationPlan], axes: Mapping[str, int]) -> dict[str, int]:
+    """Bytes of one of each activation on one device, by its stem."""
+    return {stem(activation): activation_bytes(activation, axes) for activation in activations}
 
 
 def factored_elements(shape: tuple[int, ...]) -> int:

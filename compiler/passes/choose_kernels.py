@@ -21,8 +21,10 @@ PLATFORM_OF_KERNEL: Final = {
     "mosaic_gpu": "gpu",
     "triton": "gpu",
 }
-SPLASH_LANES: Final = 128
-"""Source: jax.experimental.pallas.ops.tpu.splash_attention, whose blocks are multiples of a TPU's lanes."""
+LANES: Final = 128
+"""A row of a TPU's memory, of which the blocks of splash attention are multiples.
+
+Source: jax.experimental.pallas.ops.tpu.splash_attention."""
 
 CUDNN_MAX_HEAD: Final = 256
 CUDNN_HEAD_MULTIPLE: Final = 8
@@ -45,35 +47,34 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
     """The kernel that is written, if this chip has it; else cuDNN or splash where they can, blocks everywhere else."""
     attention = run.model.attention
-    cannot = cudnn_cannot(attention, run.model)
     if attention.kernel == "auto":
-        return fastest_attention(run, mesh, cannot), ()
+        return fastest_attention(run, mesh), ()
     at = place(run, "model.attention.kernel")
     told = tuple(not_on_platform(run, "model.attention.kernel", attention.kernel))
     if told:
         return attention.kernel, told
-    if attention.kernel == "cudnn" and cannot:
+    if attention.kernel == "cudnn" and (cannot := cudnn_cannot(attention, run.model)):
         return attention.kernel, (codes.cudnn_cannot(at, cannot),)
     if attention.kernel != "splash" or splash_can(run, mesh):
         return attention.kernel, ()
     seq_len, seq, taken = run.model.seq_len, mesh.axes["seq"], attended_lengths(run.model)[-1]
-    if seq > 1 or seq_len % SPLASH_LANES:
-        return attention.kernel, (codes.splash_cannot(at, SPLASH_LANES, seq_len, seq, place(run, "model.seq_len")),)
+    if seq > 1 or seq_len % LANES:
+        return attention.kernel, (codes.splash_cannot(at, LANES, seq_len, seq, place(run, "model.seq_len")),)
     capacity_at = place(run, "model.depth_routing.capacity")
-    return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, SPLASH_LANES, at),)
+    return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, LANES, at),)
 
 
-def fastest_attention(run: RunSpec, mesh: MeshPlan, cudnn_cannot: str) -> str:
+def fastest_attention(run: RunSpec, mesh: MeshPlan) -> str:
     """What `auto` takes: the chip's fused kernel where it can run the model."""
     platform = run.mesh.hardware.platform
-    if platform == "gpu" and not cudnn_cannot:
+    if platform == "gpu" and not cudnn_cannot(run.model.attention, run.model):
         return "cudnn"
     return "splash" if platform == "tpu" and splash_can(run, mesh) else "blockwise"
 
 
 def splash_can(run: RunSpec, mesh: MeshPlan) -> bool:
     """Whether splash attention can run the model: whole sequences of whole blocks, in routed layers too."""
-    return mesh.axes["seq"] == 1 and not any(length % SPLASH_LANES for length in attended_lengths(run.model))
+    return mesh.axes["seq"] == 1 and not any(length % LANES for length in attended_lengths(run.model))
 
 
 def is_on_platform(run: RunSpec, kernel: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from moec.compiler.formulas.memory import FLOAT32_BYTES, activation_bytes, stem
+from moec.compiler.formulas.memory import FLOAT32_BYTES, bytes_by_name
 from moec.compiler.formulas.traffic import between_products_bytes, dispatch_bytes
 from moec.compiler.passes.layer_memory import is_tiled
 from moec.compiler.passes.layer_mix import mix_of
@@ -58,7 +58,7 @@ def traffic_rows(
     passes = Fraction(passes_over_layers(run)) * batch.micro_batches
     n_moe = len(stack.numbers_of("moe"))
     mix = mix_of(run.model, stack)
-    sizes = {stem(one): activation_bytes(one, mesh.axes) for one in activations}
+    sizes = bytes_by_name(activations, mesh.axes)
     made_of = ARRAYS_MADE | (ARRAYS_MADE_IN_TILES if is_tiled(sizes) else {})
     parts = (
         ("between products: stream, norms", mix.passes, ("residual", "q", "k", "v", "mixed", "attention_out")),

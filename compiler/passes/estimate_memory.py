@@ -14,9 +14,10 @@ from moec.compiler.formulas.memory import (
     BYTES_PER_ELEMENT,
     FLOAT32_BYTES,
     activation_bytes,
+    bytes_by_name,
     local_elements,
+    named,
     optimizer_elements,
-    stem,
 )
 from moec.compiler.passes.layer_memory import LayerMemory
 from moec.compiler.passes.places import place
@@ -156,7 +157,7 @@ def moments(
     kinds = {layer.kind for layer in stack.layers}
     of_kind = {kind: memory_of_kind(run, stack, mesh, batch, activations, kind) for kind in kinds}
     layers = Layers(run, stack, mesh, activations, weights, of_kind)
-    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    sizes = bytes_by_name(activations, mesh.axes)
     cast = cast_stacks(run, stack, mesh, tensors)
     logits = loss_logits(run, batch, activations) * sizes["logits"]
     loss = LOSS_STREAMS * sizes["residual"] + logits + weights.head
@@ -183,7 +184,7 @@ def moved_moments(run: RunSpec, weights: WeightMemory) -> int:
 
 def loss_logits(run: RunSpec, batch: BatchPlan, activations: tuple[ActivationPlan, ...]) -> int:
     """How many arrays of the size of a chunk of logits there are at once."""
-    chunk = next(activation.shape[0] for activation in activations if stem(activation) == "logits")
+    chunk = named(activations, "logits").shape[0]
     whole = chunk == batch.micro_sequences * run.model.seq_len
     return LOSS_LOGITS_IN_PLACE if whole and run.mesh.hardware.platform == "tpu" else LOSS_LOGITS
 
@@ -256,8 +257,7 @@ class Layers:
     @property
     def stream(self) -> int:
         """The residual stream, which a re-computed piece starts from."""
-        residual = next(activation for activation in self.activations if stem(activation) == "residual")
-        return activation_bytes(residual, self.mesh.axes)
+        return activation_bytes(named(self.activations, "residual"), self.mesh.axes)
 
     def kept_by_layer(self) -> list[int]:
         """In order: what a layer keeps; without re-computation also its weights as they are used."""

@@ -14,8 +14,8 @@ from math import ceil
 from typing import Final
 
 from moec.compiler.formulas.flops import attention_band, mean_computed_keys
-from moec.compiler.formulas.memory import activation_bytes, stem
-from moec.compiler.passes.choose_kernels import choose_attention
+from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, named, stem
+from moec.compiler.passes.choose_kernels import LANES, choose_attention
 from moec.compiler.plan import ActivationPlan, LayerKind, MeshPlan, StackPlan
 from moec.compiler.typed import RunSpec
 
@@ -46,9 +46,8 @@ rows of experts too. In a scan where nothing is made again it keeps what JAX kep
 Source: libtpu's account of buffers (`XLA_FLAGS=--xla_dump_to`), fit_v5e_dense, fit_v5e_long, fit_v5e_moe and
 fit_v5p_shared_scan of benchmarks/memory.py."""
 
-LANES: Final = 128
 HEADS: Final = ("q", "k", "v", "mixed")
-"""A TPU's memory holds rows of so many lanes; shorter heads are padded to that. Source: as COPIES_ON_TPU."""
+"""A TPU's memory holds rows of LANES; shorter heads are padded to that. Source: as COPIES_ON_TPU."""
 
 COPIES_IN_TILES: Final = {"expert_gate": 1}
 """Tiles have a gradient of their own, which keeps gates and ups alone. Source: moec.runtime.tiles."""
@@ -122,7 +121,7 @@ def layer_memory(
 
 def sizes_in_layer(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> Mapping[str, int]:
     """Bytes of one of each activation on one device, by name, as the chip's memory holds it."""
-    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    sizes = bytes_by_name(activations, mesh.axes)
     d_head = run.model.attention.d_head
     if run.mesh.hardware.platform == "tpu" and d_head % LANES:
         padded = d_head + -d_head % LANES
@@ -155,7 +154,7 @@ def arrays_of_layer(
         copies |= COPIES_IN_TILES
     found = {name: copies.get(name, 1) * sizes[name] for name in (*ATTENTION, *BRANCH[kind]) if name in sizes}
     if "weights" in found:
-        weights = next(activation for activation in activations if stem(activation) == "weights")
+        weights = named(activations, "weights")
         softmax = 0 if is_one_band(weights) else SOFTMAX_COPIES[run.mesh.hardware.platform]
         found["weights"] = int(softmax * found["weights"])
     for name in ("k", "v"):
@@ -204,7 +203,7 @@ def slices_of_keys(run: RunSpec, mesh: MeshPlan) -> Fraction:
 
 def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: MeshPlan) -> int:
     """The experts' outputs of all choices of all tokens in float32. Source: moec.runtime.dispatch.from_slots."""
-    residual = next(activation for activation in activations if stem(activation) == "residual")
+    residual = named(activations, "residual")
     top_k = run.model.experts.top_k if run.model.experts else 0
     return top_k * activation_bytes(replace(residual, dtype="float32"), mesh.axes)
 
@@ -231,7 +230,7 @@ def cudnn_mask_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activation
     """
     if choose_attention(run, mesh)[0] != "cudnn":
         return 0
-    residual = next(activation for activation in activations if stem(activation) == "residual")
+    residual = named(activations, "residual")
     pairs = replace(
         residual,
         dims=tuple("BSS"),
@@ -249,7 +248,7 @@ def splash_sums_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activatio
     """
     if choose_attention(run, mesh)[0] != "splash":
         return 0
-    queries = next(activation for activation in activations if stem(activation) == "q")
+    queries = named(activations, "q")
     lanes = replace(queries, shape=(*queries.shape[:-1], LANES), dtype="float32")
     return SUMS_AT_WORK * activation_bytes(lanes, mesh.axes)
 

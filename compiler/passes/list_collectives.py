@@ -12,7 +12,7 @@ from math import prod
 from typing import Final
 
 from moec.compiler.formulas.collectives import all_reduce_send_bytes, all_to_all_send_bytes, gathered_send_bytes
-from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, FLOAT32_BYTES, activation_bytes, local_size, stem
+from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, FLOAT32_BYTES, bytes_by_name, local_size
 from moec.compiler.passes.layer_mix import mix_of
 from moec.compiler.plan import ActivationPlan, BatchPlan, CollectivePlan, MeshPlan, RoutingPlan, StackPlan, TensorPlan
 from moec.compiler.typed import ModelSpec, RunSpec
@@ -34,7 +34,7 @@ def list_collectives(
     """Collectives over every axis that is longer than 1, weights first, then the stream through the layers."""
     again = 0 if run.remat.policy == "none" else 1
     passes = (1 + again) * batch.micro_batches
-    sizes = {stem(activation): activation_bytes(activation, mesh.axes) for activation in activations}
+    sizes = bytes_by_name(activations, mesh.axes)
     rows = (
         *weight_collectives(run, mesh.axes, batch.micro_batches, tensors),
         *model_collectives(run.model, stack, mesh.axes, passes, batch.micro_batches, routing, sizes),

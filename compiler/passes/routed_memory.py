@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from moec.compiler.formulas.depth_routing import taken_tokens
-from moec.compiler.formulas.memory import activation_bytes, stem
+from moec.compiler.formulas.memory import activation_bytes, named
 from moec.compiler.passes.choose_kernels import choose_attention
 from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
 from moec.compiler.passes.shard_activations import shard_activations
@@ -31,12 +31,10 @@ def memory_of_kind(
     if kind != "routed":
         return layer_memory(run, stack, mesh, activations, kind)
     short = with_taken_tokens(run)
-    chunk = next(activation.shape[0] for activation in activations if stem(activation) == "logits")
+    chunk = named(activations, "logits").shape[0]
     kernels = KernelPlan(choose_attention(run, mesh)[0], chunk)
     inside = layer_memory(short, stack, mesh, shard_activations(short, batch, None, kernels), "dense")
-    stream = next(
-        activation_bytes(activation, mesh.axes) for activation in activations if stem(activation) == "residual"
-    )
+    stream = activation_bytes(named(activations, "residual"), mesh.axes)
     around = STREAMS_AROUND * stream
     kept, remade = (around, 0) if run.remat.policy == "none" else (0, around)
     return LayerMemory(inside.kept + kept, inside.remade + remade, inside.extra + stream)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from moec.runtime.proof.expectation import Expectation, ExpectedCollective
+from moec.runtime.proof.groups import PART, axes_of
 from moec.runtime.proof.measured import CollectiveRow, Measured
 from moec.runtime.proof.signs import padding
 from moec.runtime.proof.slices import in_stages, slice_mesh
@@ -124,9 +125,9 @@ def _judged(
     row: CollectiveRow, planned: tuple[ExpectedCollective, ...], totals: tuple[AxisTotal, ...], is_stage: bool
 ) -> JudgedCollective:
     """What the plan says of the same family of operations over these axes, or over parts that make them up."""
-    axes, is_part = _axes(row.axis), row.axis.startswith("part of ")
-    parts = [other for other in planned if FAMILIES[other.op] == FAMILIES[row.op] and _axes(other.axis) <= axes]
-    same_axes = [other for other in parts if _axes(other.axis) == axes]
+    axes, is_part = axes_of(row.axis), row.axis.startswith(PART)
+    parts = [other for other in planned if FAMILIES[other.op] == FAMILIES[row.op] and axes_of(other.axis) <= axes]
+    same_axes = [other for other in parts if axes_of(other.axis) == axes]
     exact = [other for other in same_axes if other.op == row.op] or same_axes
     if exact and not is_part:
         count, size = sum(other.count for other in exact), sum(other.step_bytes for other in exact)
@@ -135,7 +136,7 @@ def _judged(
         return JudgedCollective(row, "windowed", 0, 0)
     if is_small(row, planned):
         return JudgedCollective(row, "statistics", 0, 0)
-    covered = parts and not is_part and frozenset().union(*(_axes(other.axis) for other in parts)) == axes
+    covered = parts and not is_part and frozenset().union(*(axes_of(other.axis) for other in parts)) == axes
     return JudgedCollective(row, "planned" if covered else "unplanned", 0, 0)
 
 
@@ -153,11 +154,11 @@ def _totals(
 ) -> tuple[AxisTotal, ...]:
     """By family and single axis. Permutes go to the family that sends least of what is planned over their axis."""
     large = [row for row in rows if FAMILIES[row.op] == "permute" or not is_small(row, planned)]
-    keys = {(FAMILIES[row.op], axis) for row in (*large, *planned) for axis in _axes(row.axis)}
+    keys = {(FAMILIES[row.op], axis) for row in (*large, *planned) for axis in axes_of(row.axis)}
     totals = []
     for family, axis in sorted(keys):
-        own = [row for row in rows if FAMILIES[row.op] == family and axis in _axes(row.axis)]
-        wanted = [row for row in planned if FAMILIES[row.op] == family and axis in _axes(row.axis)]
+        own = [row for row in rows if FAMILIES[row.op] == family and axis in axes_of(row.axis)]
+        wanted = [row for row in planned if FAMILIES[row.op] == family and axis in axes_of(row.axis)]
         work = sum(_work_bytes(row, wanted, platform) for row in own if row in large)
         small = sum(_work_bytes(row, wanted, platform) for row in own if row not in large)
         planned_bytes = sum(row.step_bytes for row in wanted)
@@ -169,7 +170,7 @@ def _totals(
 def _work_bytes(row: CollectiveRow, wanted: list[ExpectedCollective], platform: str) -> int:
     """What a row sends. XLA for CPUs has no reduce-scatter to put in the place of an all-reduce and a slice: there the
     all-reduce counts as what the plan has."""
-    ops = {other.op for other in wanted if _axes(other.axis) == _axes(row.axis)}
+    ops = {other.op for other in wanted if axes_of(other.axis) == axes_of(row.axis)}
     stands_in = platform == "cpu" and row.op == "all-reduce" and "reduce-scatter" in ops
     return row.bytes // 2 if stands_in else row.bytes
 
@@ -218,7 +219,7 @@ def _off(
         rows = [entry.row for entry in judged if FAMILIES[entry.row.op] == total.family]
         if _is_merged(total, rows, planned):
             continue
-        rows = [row for row in rows if total.axis in _axes(row.axis)]
+        rows = [row for row in rows if total.axis in axes_of(row.axis)]
         largest = f", most of it for {_origin(max(rows, key=lambda row: row.bytes))}" if rows else ""
         yield (
             f"{total.family} over {total.axis} sends {gigabytes(total.bytes)} per device and step, and the plan says "
@@ -229,10 +230,10 @@ def _off(
 def _is_merged(total: AxisTotal, rows: list[CollectiveRow], planned: tuple[ExpectedCollective, ...]) -> bool:
     """Whether one operation over several axes does what the plan has apart, and all together send what is planned."""
     wanted = [row for row in planned if FAMILIES[row.op] == total.family]
-    merged = [row for row in rows if total.axis in _axes(row.axis) and len(_axes(row.axis)) > 1]
-    axes = frozenset().union(*(_axes(row.axis) for row in merged))
-    found = sum(row.bytes for row in rows if _axes(row.axis) <= axes)
-    return 0 < found <= MOST_OVER * sum(row.step_bytes for row in wanted if _axes(row.axis) <= axes)
+    merged = [row for row in rows if total.axis in axes_of(row.axis) and len(axes_of(row.axis)) > 1]
+    axes = frozenset().union(*(axes_of(row.axis) for row in merged))
+    found = sum(row.bytes for row in rows if axes_of(row.axis) <= axes)
+    return 0 < found <= MOST_OVER * sum(row.step_bytes for row in wanted if axes_of(row.axis) <= axes)
 
 
 def _far_from_plan(measured: Measured | None, expectation: Expectation | None) -> Iterator[str]:
@@ -271,7 +272,3 @@ def _origin(row: CollectiveRow) -> str:
     if not name:
         return "an operation without a name"
     return f"`{name}`" if len(name) <= MOST_NAME else f"`{name[:MOST_NAME]}…`, several at once"
-
-
-def _axes(name: str) -> frozenset[str]:
-    return frozenset(name.removeprefix("part of ").split("+"))

@@ -87,7 +87,7 @@ def _of_computation(computation: Computation, times: int, in_loop: bool, mesh: S
     for row in computation.instructions:
         op = OP_OF_OPCODE.get(row.opcode)
         if op is not None:
-            extent, name = extent_of(row.attributes, dict(mesh.inside)), row.op_name or row.name
+            extent, name = extent_of(row.attributes, mesh.inside), row.op_name or row.name
             arrays = ends[row.name].results if row.name in ends else row.results
             if op == "reduce-scatter":
                 arrays = _joined(arrays, extent.size)

@@ -18,6 +18,7 @@ from moec.runtime.program import Program
 from moec.runtime.proof.collectives import Collective, find_collectives
 from moec.runtime.proof.expectation import Expectation
 from moec.runtime.proof.flops import count_flops
+from moec.runtime.proof.groups import PART
 from moec.runtime.proof.hlo import read_module
 from moec.runtime.proof.loops import count_executions
 from moec.runtime.proof.measured import CollectiveRow, Measured, Memory
@@ -96,7 +97,7 @@ def rows_of(collectives: tuple[Collective, ...]) -> tuple[CollectiveRow, ...]:
     """One row per operation and axis, those that send most first."""
     groups: dict[tuple[str, str], list[Collective]] = defaultdict(list)
     for row in collectives:
-        groups[row.op, row.axis if row.whole else f"part of {row.axis}"].append(row)
+        groups[row.op, row.axis if row.whole else f"{PART}{row.axis}"].append(row)
     rows = (_row(op, axis, members) for (op, axis), members in groups.items())
     return tuple(sorted(rows, key=lambda row: (-row.bytes, row.op, row.axis)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -34,14 +35,27 @@ class Extent:
         return "+".join(self.axes)
 
 
-def extent_of(attributes: str, axes: dict[str, int]) -> Extent:
+PART = "part of "
+"""Before the name of an extent that is not whole."""
+
+
+def axes_of(name: str) -> frozenset[str]:
+    """The axes of an extent's name, whole or a part."""
+    return frozenset(name.removeprefix(PART).split("+"))
+
+
+def extent_of(attributes: str, axes: Mapping[str, int]) -> Extent:
     """The extent that the text of an instruction's attributes says, on a mesh with these axis sizes.
 
     No groups in the text stand for all devices.
     """
     if "source_target_pairs" in attributes:
         return _extent_of_pairs(_listed(attributes), axes)
-    groups = read_groups(attributes) or (tuple(range(prod(axes.values()))),)
+    return extent_of_groups(read_groups(attributes) or (tuple(range(prod(axes.values()))),), axes)
+
+
+def extent_of_groups(groups: Groups, axes: Mapping[str, int]) -> Extent:
+    """The extent of such groups on a mesh with these axis sizes."""
     coordinates = [[_place(device, axes) for device in group] for group in groups]
     varying = tuple(
         axis
@@ -117,7 +131,7 @@ def _transposed(shape: list[int], order: list[int]) -> list[int]:
     return [sum(index * step for index, step in zip(place, steps, strict=True)) for place in product(*ranges)]
 
 
-def _extent_of_pairs(pairs: Groups, axes: dict[str, int]) -> Extent:
+def _extent_of_pairs(pairs: Groups, axes: Mapping[str, int]) -> Extent:
     places = [(_place(source, axes), _place(target, axes)) for source, target in pairs if source != target]
     varying = tuple(
         axis for index, axis in enumerate(axes) if any(source[index] != target[index] for source, target in places)
@@ -125,7 +139,7 @@ def _extent_of_pairs(pairs: Groups, axes: dict[str, int]) -> Extent:
     return Extent(varying, 2 if places else 1, True)
 
 
-def _place(device: int, axes: dict[str, int]) -> tuple[int, ...]:
+def _place(device: int, axes: Mapping[str, int]) -> tuple[int, ...]:
     coordinates = []
     for size in reversed(axes.values()):
         coordinates.append(device % size)

@@ -103,8 +103,7 @@ def _start(loop: Instruction, caller: Computation, index: int | None) -> int:
     start = rows.get(state.operands[index])
     while start is not None and start.opcode == "copy":
         start = rows.get(start.operands[0])
-    is_known = start is not None and start.opcode == "constant" and start.literal.isdecimal()
-    return int(start.literal) if start is not None and is_known else 0
+    return _constant(start) or 0
 
 
 def _step(body: Computation, index: int | None) -> int:
@@ -116,8 +115,13 @@ def _step(body: Computation, index: int | None) -> int:
     update = rows.get(root.operands[index])
     if update is None or update.opcode != "add":
         return 1
-    added = [rows[name].literal for name in update.operands if name in rows and rows[name].opcode == "constant"]
-    return int(added[0]) if len(added) == 1 and added[0].isdecimal() and int(added[0]) > 0 else 1
+    added = [rows[name] for name in update.operands if name in rows and rows[name].opcode == "constant"]
+    return (_constant(added[0]) if len(added) == 1 else None) or 1
+
+
+def _constant(row: Instruction | None) -> int | None:
+    """The number that a row is; None where it is none, or below zero."""
+    return int(row.literal) if row is not None and row.opcode == "constant" and row.literal.isdecimal() else None
 
 
 def _is_counter(row: Instruction) -> bool:

@@ -9,7 +9,7 @@ from math import prod
 
 from moec.runtime.mesh import over_slices
 from moec.runtime.proof.expectation import ExpectedCollective
-from moec.runtime.proof.groups import Extent
+from moec.runtime.proof.groups import PART, Extent, axes_of, extent_of_groups
 from moec.runtime.proof.hlo import Array, Instruction
 from moec.runtime.proof.measured import CollectiveRow
 
@@ -73,25 +73,15 @@ def transfer_of(row: Instruction, mesh: SliceMesh) -> Transfer | None:
 def _extent(attributes: str, mesh: SliceMesh) -> Extent:
     """Slices are numbered from 1, the axes that cross them in their order; a group of them is a list or a range. All
     where the text names none."""
-    everything = prod(mesh.between.values())
     found = _SLICES.search(attributes)
-    group = tuple(_numbers(found.group(1))) if found else tuple(range(1, everything + 1))
-    places = [_place(number - 1, mesh.between) for number in group]
-    axes = tuple(axis for axis in mesh.crossing if len({place[axis] for place in places}) > 1)
-    return Extent(axes, len(group), len(group) == prod(mesh.between[axis] for axis in axes))
+    numbers = _numbers(found.group(1)) if found else range(1, prod(mesh.between.values()) + 1)
+    return extent_of_groups((tuple(number - 1 for number in numbers),), mesh.between)
 
 
 def _numbers(text: str) -> Iterator[int]:
     for part in text.split(","):
         first, _, last = part.partition(":")
         yield from range(int(first), int(last or first) + 1)
-
-
-def _place(number: int, sizes: Mapping[str, int]) -> dict[str, int]:
-    place = {}
-    for axis in reversed(sizes):
-        number, place[axis] = divmod(number, sizes[axis])
-    return place
 
 
 def in_stages(
@@ -122,15 +112,12 @@ def in_stages(
 
 def _sum_served(row: CollectiveRow, planned: tuple[ExpectedCollective, ...], crossing: tuple[str, ...]) -> str | None:
     """The axes of a planned sum over slices and the axes of this row, if the row may be a stage of one."""
-    own, slow = frozenset(row.axis.split("+")), frozenset(crossing)
-    has_own = any(_axes(other) == own for other in planned if other.op in ("all-reduce", "reduce-scatter"))
+    own, slow = axes_of(row.axis), frozenset(crossing)
+    has_own = any(axes_of(other.axis) == own for other in planned if other.op in ("all-reduce", "reduce-scatter"))
     inside = not own & slow and (row.op in ("all-gather", "reduce-scatter") or (row.op == "all-reduce" and not has_own))
     between = row.op == "all-reduce" and own <= slow
-    if not (inside or between):
+    if row.axis.startswith(PART) or not (inside or between):
         return None
-    sums = [other for other in planned if other.op == "all-reduce" and slow & _axes(other) and own < _axes(other)]
+    wider = [other for other in planned if own < axes_of(other.axis) and slow & axes_of(other.axis)]
+    sums = [other for other in wider if other.op == "all-reduce"]
     return max(sums, key=lambda other: other.step_bytes).axis if sums else None
-
-
-def _axes(row: ExpectedCollective) -> frozenset[str]:
-    return frozenset(row.axis.split("+"))

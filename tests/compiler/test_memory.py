@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from runs import BASELINE, CPU, GPU, LAPTOP, POD, TPU, mesh
 
-from moec.compiler.formulas.memory import activation_bytes, factored_elements, stem
+from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, factored_elements, stem
 from moec.compiler.formulas.roofline import compute_bound_rows, matmul_flops_per_second, peak_flops_per_second
 from moec.compiler.passes.estimate_memory import moments, weight_memory
 from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
@@ -104,7 +104,7 @@ def layer_of(run: RunSpec, kind: str, policy: str, save: tuple[str, ...] = ()) -
 
 def test_save_dots_keeps_the_matmuls_of_weights_and_makes_the_rest_again():
     plan = planned(LAPTOP)
-    sizes = {stem(one): activation_bytes(one, plan.mesh.axes) for one in plan.activations}
+    sizes = bytes_by_name(plan.activations, plan.mesh.axes)
     dots = layer_of(LAPTOP, "dense", "save_dots")
     kept = ("q", "k", "v", "attention_out", "ffn_gate", "ffn_up")
     assert dots.kept == sum(sizes[name] for name in kept)
@@ -123,7 +123,7 @@ def test_heads_that_fill_no_row_of_a_tpu_s_memory_are_padded_to_one():
     short, whole = (layer_of(on_tpu(BASELINE, "blockwise", d_head), "dense", "save_dots") for d_head in (32, 128))
     assert short.kept == whole.kept
     on_gpu = layer_of(replace(on_tpu(BASELINE, "blockwise"), mesh=mesh(GPU)), "dense", "save_dots")
-    sizes = {stem(one): activation_bytes(one, planned(BASELINE).mesh.axes) for one in planned(BASELINE).activations}
+    sizes = bytes_by_name(planned(BASELINE).activations, planned(BASELINE).mesh.axes)
     assert short.kept - on_gpu.kept == 3 * sum(sizes[name] for name in ("q", "k", "v"))
 
 
@@ -138,7 +138,7 @@ def test_splash_attention_keeps_no_scores_and_works_with_a_sum_in_every_lane():
 def test_a_tpu_keeps_what_the_activation_takes_and_a_scan_all_that_jax_kept():
     unrolled, gpu = on_tpu(BASELINE, "blockwise"), replace(on_tpu(BASELINE, "blockwise"), mesh=mesh(GPU))
     scanned = replace(unrolled, layers=replace(unrolled.layers, scan=True))
-    sizes = {stem(one): activation_bytes(one, planned(BASELINE).mesh.axes) for one in planned(BASELINE).activations}
+    sizes = bytes_by_name(planned(BASELINE).activations, planned(BASELINE).mesh.axes)
     kept = [layer_of(run, "dense", "none").kept for run in (unrolled, gpu, scanned)]
     assert kept[0] < kept[1]
     assert kept[2] - kept[0] == 3 * sizes["ffn_gate"] - 2 * sizes["residual"], "a scan keeps two streams fewer"
@@ -147,7 +147,7 @@ def test_a_tpu_keeps_what_the_activation_takes_and_a_scan_all_that_jax_kept():
 def test_grouped_matmuls_of_a_tpu_work_with_three_arrays_of_all_rows():
     dropless = layer_of(on_tpu(LAPTOP, capacity_factor=None), "moe", "full")
     plan = planned(on_tpu(LAPTOP, capacity_factor=None))
-    sizes = {stem(one): activation_bytes(one, plan.mesh.axes) for one in plan.activations}
+    sizes = bytes_by_name(plan.activations, plan.mesh.axes)
     assert plan.routing is not None
     assert plan.routing.grouped_matmul == "megablox"
     assert dropless.extra >= sizes["residual"] + 3 * sizes["expert_out"]
