@@ -85,6 +85,12 @@ def is_sharded() -> bool:
     return not mesh.empty and mesh.size > 1
 
 
+def platform() -> str:
+    """The platform of the mesh in use as JAX calls it, also of devices that are not there; "" where none is in use."""
+    device = getattr(jax.sharding.get_abstract_mesh(), "abstract_device", None)
+    return "" if device is None else str(device.platform)
+
+
 def axis_size(name: str) -> int:
     """The size of one mesh axis in use; 1 where no mesh is in use."""
     mesh = jax.sharding.get_abstract_mesh()

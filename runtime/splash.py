@@ -14,7 +14,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_ke
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 from jax.sharding import PartitionSpec
 
-from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded
+from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded, platform
 
 LANES = 128
 """Sequence lengths must be a multiple of it."""
@@ -35,8 +35,13 @@ def splash(
 ) -> jax.Array:
     """Attention on a TPU; `interpret` lets any device take the kernel's steps, slowly.
 
-    Errors: ValueError where the sequence is no multiple of 128 tokens, or lies on the seq axis.
+    Errors: ValueError where the sequence is no multiple of 128 tokens, or lies on the seq axis, and on other chips.
     """
+    if not interpret and platform() not in ("", "tpu"):
+        raise ValueError(
+            f"kernel splash needs a TPU, and the mesh is of {platform()}: compile the spec with a mesh of such hardware, "
+            "or write kernel = blockwise, which runs anywhere"
+        )
     length = q_BSNH.shape[1]
     if length % LANES or axis_size("seq") > 1:
         raise ValueError(

@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from moec.runtime.attention import attend
 from moec.runtime.batch import Batch
+from moec.runtime.mesh import MeshShape, make_mesh
 from moec.runtime.splash import splash
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -51,3 +52,9 @@ def test_splash_gives_the_values_and_gradients_of_the_reference(window, softcap)
 def test_splash_refuses_a_length_that_it_would_compute_wrongly() -> None:
     with pytest.raises(ValueError, match="multiple of 128 tokens, not 200"):
         splash(*heads(200), jnp.ones((1, 200), jnp.int32), window=None, softcap=None)
+
+
+def test_splash_says_that_it_needs_a_tpu() -> None:
+    mesh = make_mesh(MeshShape("cpu", 1, 1, 1, 1, 1))
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match="needs a TPU, and the mesh is of cpu"):
+        jax.jit(lambda q, k, v: splash(q, k, v, jnp.ones((1, 256), jnp.int32), window=None, softcap=None))(*heads(256))
