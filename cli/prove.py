@@ -144,7 +144,7 @@ COMMAND = Command(
         "moec prove tiny.moe --run baseline",
         "moec prove pod.moe --target tpu_v5p:8x8x8",
         "moec prove tiny.moe --target cpu:8 --format json",
-        "moec prove pod.moe --target tpu_v5p:4x4x4 --target h100:64 --jobs 2 -o out",
+        "moec prove pod.moe --target tpu_v5p:4x4x4 --target tpu_v6e:8x8 --jobs 2 -o out",
     ),
     _add_arguments,
     _run,

@@ -39,8 +39,8 @@ def splash(
     """
     if not interpret and platform() not in ("", "tpu"):
         raise ValueError(
-            f"kernel splash needs a TPU, and the mesh is of {platform()}: compile the spec with a mesh of such hardware, "
-            "or write kernel = blockwise, which runs anywhere"
+            f"kernel splash needs a TPU, and the mesh is of {platform()}: compile the spec with a mesh of such "
+            "hardware, or write kernel = blockwise, which runs anywhere"
         )
     length = q_BSNH.shape[1]
     if length % LANES or axis_size("seq") > 1:
