@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ HOPPER_CORES = 132
 """Streaming multiprocessors of an H100 SXM or H200, where no device is there to ask."""
 
 
+@partial(jax.jit, static_argnames="transposed")
 def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
     """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x; undefined in rows behind the last expert's.
 
@@ -55,6 +57,7 @@ def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: b
     )
 
 
+@jax.jit
 def outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
     """The sum over each expert's rows of `x[r]` times `y[r]` [E, D, F], in the type of x."""
     from jax.experimental.pallas.ops.gpu import transposed_ragged_dot_mgpu as kernels

@@ -28,6 +28,7 @@ STAGES = 3
 the warps for the 128 x 128 of the gradient to the weights. Not measured on a GPU."""
 
 
+@partial(jax.jit, static_argnames="transposed")
 def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
     """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x, sums in float32; zero in rows of no expert.
 
@@ -65,6 +66,7 @@ def _product_of_block(expert_of_block: Any, x: Any, w: Any, y: Any, *, step: int
     y[...] = total.astype(y.dtype)
 
 
+@jax.jit
 def outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
     """The sum over each expert's rows of `x[r]` times `y[r]` [E, D, F], in float32."""
     n_experts, (_, d_in), (_, d_out) = counts_E.shape[0], x_RD.shape, y_RF.shape
