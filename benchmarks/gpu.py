@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_report import document, spread
-from gpu_tasks import GROUPS, Task, environment_of, read_work, run, tasks_of
+from gpu_tasks import GROUPS, Running, Task, environment_of, read_work, tasks_of
 
 FOLDER = Path(__file__).parent
 SPEC, TINY = FOLDER / "specs" / "gpu.moe", FOLDER / "specs" / "gpu_tiny.moe"
@@ -141,27 +141,36 @@ def measure(folder: Path, links: Path, options: argparse.Namespace) -> None:
     work = read_work(folder)
     environment = environment_of(work["chip"]["platform"], links, options.cache.resolve())
     tasks = [task for task in tasks_of(work, folder) if task.group in options.only]
-    found, again = Found(work, options.results), []
-    for task in tasks:
-        took = visit(task, environment, deadline, found)
-        if task.table == "steps" and found.has(task):
-            again.append((task, took))
-    for task, took in again * (options.rounds - 1):
-        if deadline - time.monotonic() > took:
-            visit(task, environment, deadline, found)
+    found = Found(work, options.results)
+    took = visit(tasks, environment, deadline, found)
+    again = [(task, seconds) for task, seconds in took if task.table == "steps" and found.has(task)]
+    for task, seconds in again * (options.rounds - 1):
+        if deadline - time.monotonic() > seconds:
+            visit([task], environment, deadline, found)
     print(found.page())
 
 
-def visit(task: Task, environment: dict[str, str], deadline: float, found: Found) -> float:
-    """Runs a task as long as there is time; gives the seconds that it took."""
-    began = time.monotonic()
-    if deadline - began < LEAST_SECONDS:
-        rows = iter([{"row": name, "failed": "not measured, the time was up"} for name in task.rows])
-    else:
-        rows = run(task, environment, min(TASK_SECONDS, deadline - began))
-    for row in rows:
-        found.add(task, row)
-    return time.monotonic() - began
+def visit(tasks: list[Task], environment: dict[str, str], deadline: float, found: Found) -> list[tuple[Task, float]]:
+    """Runs the tasks as long as there is time; gives the seconds that each took. The next starts while one measures,
+    and waits for its turn at the device."""
+    took: list[tuple[Task, float]] = []
+    waiting: Running | None = None
+    try:
+        for task, following in zip(tasks, [*tasks[1:], None], strict=True):
+            began = time.monotonic()
+            if deadline - began < LEAST_SECONDS:
+                for name in task.rows:
+                    found.add(task, {"row": name, "failed": "not measured, the time was up"})
+                continue
+            current = waiting or Running(task, environment)
+            waiting = Running(following, environment) if following else None
+            for row in current.rows(min(TASK_SECONDS, deadline - began)):
+                found.add(task, row)
+            took.append((task, time.monotonic() - began))
+    finally:
+        if waiting:
+            waiting.end()
+    return took
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from peer_workers.protocol import Work
 from moec.compiler.plan import Plan
 
 MATMULS = {"gpu": ("mosaic_gpu", "triton", "batched"), "cpu": ("batched",)}
-ATTENTION = {"gpu": ("cudnn", "cudnn_without_mask", "blockwise"), "cpu": ("blockwise",)}
+ATTENTION = {"gpu": ("cudnn", "cudnn_by_mask", "cudnn_without_mask", "blockwise"), "cpu": ("blockwise",)}
 IMPLEMENTATIONS = ("grouped_mm", "eager")
 """How transformers multiplies experts."""
 
@@ -98,6 +98,7 @@ def attention(plan: Plan) -> list[Entry]:
         "n_kv_heads": model.attention.n_kv_heads,
         "d_head": model.attention.d_head,
         "dtype": model.dtype.compute,
+        "most_documents": plan.kernels.documents,
     }
     return [
         {"kernel": kernel, "documents": ["whole"] if "without_mask" in kernel else ["whole", "packed"], **shape}

@@ -10,6 +10,7 @@ from typing import Any
 Row = dict[str, Any]
 
 TITLES = {
+    "roofline": "What the device reaches at most",
     "matmuls": "Grouped matmuls",
     "attention": "Attention",
     "steps": "Training steps of emitted programs",
@@ -20,25 +21,41 @@ What is not claimed: other shapes, other devices, more than one of them; that a 
 more than noise; that models learn anything from random tokens. Programs run one after the other, not in turns, for
 their memory does not fit side by side; with time left all are timed again in the same order, and their repetitions are
 put together. The two routings of a program take turns, step by step."""
+ROOFLINE_NOTE = """\
+A product of square matrices of 8,192 in bfloat16, and a copy of 2 GiB whose bytes count read and written, on random
+numbers. Times of kernels, here and below, are those of the device's own clock, by JAX's profiler: 20 calls each."""
 KERNEL_NOTE = """\
 FLOPs are those of the rows that have an expert; empty slots count nothing. An error is that of the worst row against
 the reference in float32. `uneven` loads are drawn from a Dirichlet distribution of concentration 20; `batched` has as
 many slots for each expert as the busiest needs."""
 ATTENTION_NOTE = """\
+`cudnn` is what programs call: documents by their lengths where there are few enough; `cudnn_by_mask` is the other way.
 FLOPs are those of the pairs of tokens that see each other (the causal half, the own document), twice as many backward
 as forward; nothing counts twice that a kernel computes again. An error is that of the worst head."""
 STEP_NOTE = """\
-MFU is the plan's `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no
-empty slots, nothing computed twice) times the tokens of a step, over its seconds and the chip's peak. Peak memory is
-that of the device's allocator in the whole process; memory by the compiler is what the compiled step needs. `random`
-routing is that of a freshly drawn router on random tokens, trained while it is timed; `balanced` overrules it: token t
-takes experts t K to t K + K - 1, modulo E. `busiest` is the fullest expert's load over the mean in the worst layer, in
-the last step."""
+Steps are timed in bursts of 3, the host waiting for the device after each burst. MFU is the plan's
+`flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no empty slots,
+nothing computed twice) times the tokens of a step, over its seconds and the chip's peak. Peak memory is that of the
+device's allocator in the whole process; memory by the compiler is what the compiled step needs. `random` routing is
+that of a freshly drawn router on random tokens, trained while it is timed; `balanced` overrules it: token t takes
+experts t K to t K + K - 1, modulo E. `busiest` is the fullest expert's load over the mean in the worst layer, in the
+last step."""
+PARTS_NOTE = """\
+One step with the router's own choices under JAX's profiler: the milliseconds of kernels by what they are, told by their
+names, and between them the rest of the step's time, when no kernel ran. `all else`: norms, activations, moving rows to
+experts and back, the loss without its matmuls, conversions, the optimizer."""
 TORCH_NOTE = """\
 transformers' Llama and Mixtral in eager mode, weights and AdamW in bfloat16 (moec keeps both in float32), attention by
 `sdpa`, the fused AdamW, nothing dropped, nothing computed twice, routing by their own router. MFU as above, with the
 same FLOPs."""
-NOTES = {"matmuls": KERNEL_NOTE, "attention": ATTENTION_NOTE, "steps": STEP_NOTE, "torch": TORCH_NOTE}
+NOTES = {
+    "roofline": ROOFLINE_NOTE,
+    "matmuls": KERNEL_NOTE,
+    "attention": ATTENTION_NOTE,
+    "steps": STEP_NOTE,
+    "torch": TORCH_NOTE,
+}
+PART_NAMES = ("matmuls", "experts' matmuls", "attention", "all else")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,8 @@ def document(work: Row, rows: list[Row], heading: str) -> str:
         measured = [row for row in own if "skipped" not in row]
         if measured:
             parts.append(markdown(COLUMNS[table], measured, work["chip"]))
+        if parted := [row for row in measured if row.get("parts")]:
+            parts += ["### Where the time goes", PARTS_NOTE, markdown(PART_COLUMNS, parted, work["chip"])]
         skipped = [f"- {row['subject']}: skipped, {row['skipped']}" for row in own if "skipped" in row]
         parts += ["\n".join(skipped)] if skipped else []
     failed = [row for row in rows if "failed" in row]
@@ -125,14 +144,14 @@ def _quartiles(scale: float, places: int) -> Cell:
 
 
 def _rate(row: Row, chip: Row) -> str:
-    if not row.get("seconds"):
+    if not row.get("seconds") or "flops" not in row:
         return "–"
     return f"{row['flops'] / spread(row['seconds']).middle / 1e12:,.3g}"
 
 
 def _of_achievable(row: Row, chip: Row) -> str:
     achievable = chip["achievable_flops_per_second"]
-    if not row.get("seconds") or not achievable:
+    if not row.get("seconds") or not achievable or "flops" not in row:
         return "–"
     return f"{row['flops'] / spread(row['seconds']).middle / achievable:.0%}"
 
@@ -169,6 +188,18 @@ def _time_ratio(row: Row, chip: Row) -> str:
     return f"{spread(row['seconds']).middle / row['planned_seconds']:.2f}" if row.get("seconds") else "–"
 
 
+def _milliseconds_of(part: str) -> Cell:
+    return lambda row, chip: f"{1e3 * row['parts'].get(part, 0.0):,.1f}"
+
+
+def _idle(row: Row, chip: Row) -> str:
+    return f"{1e3 * (spread(row['seconds']).middle - sum(row['parts'].values())):,.1f}"
+
+
+def _terabytes(row: Row, chip: Row) -> str:
+    return f"{row['moved_bytes'] / spread(row['seconds']).middle / 1e12:,.2f}" if "moved_bytes" in row else "–"
+
+
 KERNEL_COLUMNS: dict[str, Cell] = {
     "ms": _seconds(1e3, 3),
     "quartiles": _quartiles(1e3, 3),
@@ -184,7 +215,21 @@ STEP_COLUMNS: dict[str, Cell] = {
     "MFU": _mfu,
     "peak GB": _gigabytes("peak_bytes"),
 }
+PART_COLUMNS: dict[str, Cell] = {
+    "program": _subject,
+    "ms/step": _seconds(1e3, 1),
+    **{part: _milliseconds_of(part) for part in PART_NAMES},
+    "no kernel": _idle,
+}
 COLUMNS: dict[str, dict[str, Cell]] = {
+    "roofline": {
+        "what": _name,
+        "ms": _seconds(1e3, 3),
+        "quartiles": _quartiles(1e3, 3),
+        "TFLOP/s": _rate,
+        "of achievable": _of_achievable,
+        "TB/s": _terabytes,
+    },
     "matmuls": {"experts, kernel": _subject, "loads, operation": _name, **KERNEL_COLUMNS},
     "attention": {"kernel": _subject, "documents, operation": _name, **KERNEL_COLUMNS},
     "steps": {

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+TURN = "GPU_BENCHMARK_TURN"
+"""As in gpu_workers/answers.py, which is told by it whose turn it is."""
+
 WORK = "work.json"
 """Beside the programs: what is known of them where the compiler is not."""
 
@@ -24,6 +27,9 @@ OPERATIONS = {
     "matmuls": ("product", "gradient to rows", "gradient to weights"),
     "attention": ("forward", "forward and gradients"),
 }
+ROOFLINE = {"gpu": {"side": 8192, "copied": 2**30}, "cpu": {"side": 256, "copied": 2**16}}
+"""The size of a product of square matrices, and how many numbers are copied."""
+
 SECONDS = {"gpu": {"kernels": 1.5, "steps": 8.0}, "cpu": {"kernels": 0.05, "steps": 0.2}}
 """Of timing: of one load or kind of documents, and of a program's steps."""
 
@@ -65,7 +71,8 @@ def read_work(folder: Path) -> dict[str, Any]:
 def tasks_of(work: dict[str, Any], folder: Path) -> list[Task]:
     """All tasks, in the order in which they are run."""
     seconds = SECONDS[work["chip"]["platform"]]
-    tasks = []
+    wanted = ROOFLINE[work["chip"]["platform"]] | {"seconds": seconds["kernels"]}
+    tasks = [Task("kernels", "roofline", "the device", "roofline_worker", wanted, ("product", "copy"), {})]
     for entry in work["matmuls"]:
         rows = tuple(f"{loads}, {operation}" for loads in LOADS for operation in OPERATIONS["matmuls"])
         wanted = entry | {"loads": LOADS, "seconds": seconds["kernels"]}
@@ -86,33 +93,46 @@ def tasks_of(work: dict[str, Any], folder: Path) -> list[Task]:
     return tasks
 
 
-def run(task: Task, environment: dict[str, str], limit: float) -> Iterator[dict[str, Any]]:
-    """The rows of a task as its process tells them; those that it did not tell when it ended, or was killed after
-    `limit` seconds, failed."""
-    command = (sys.executable, str(FOLDER / "gpu_workers" / f"{task.worker}.py"), json.dumps(task.wanted))
-    untold, late = list(task.rows), threading.Event()
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process:
+class Running:
+    """The process of a task. It prepares what needs no device, waits for its turn at the device, and measures."""
 
-            def stop() -> None:
-                late.set()
-                process.kill()
+    def __init__(self, task: Task, environment: dict[str, str]) -> None:
+        self.task = task
+        command = (sys.executable, str(FOLDER / "gpu_workers" / f"{task.worker}.py"), json.dumps(task.wanted))
+        self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115, `end` closes it
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
 
-            timer = threading.Timer(limit, stop)
-            timer.start()
-            try:
-                for line in process.stdout:
-                    row = json.loads(line)
-                    untold.remove(row["row"])
-                    yield row
-                status = process.wait()
-            finally:
-                timer.cancel()
-                process.kill()
-        log.seek(0)
-        reason = f"killed after {limit:.0f} s" if late.is_set() else reason_of(status, log.read())
-    for name in untold:
-        yield {"row": name, "failed": reason}
+    def rows(self, limit: float) -> Iterator[dict[str, Any]]:
+        """The rows as the process tells them; those that it did not tell when it ended, or was killed after `limit`
+        seconds, failed."""
+        untold, late = list(self.task.rows), threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(limit, stop)
+        timer.start()
+        try:
+            for line in self.process.stdout:
+                row = json.loads(line)
+                untold.remove(row["row"])
+                yield row
+            status = self.process.wait()
+            self.log.seek(0)
+            reason = f"killed after {limit:.0f} s" if late.is_set() else reason_of(status, self.log.read())
+        finally:
+            timer.cancel()
+            self.end()
+        for name in untold:
+            yield {"row": name, "failed": reason}
+
+    def end(self) -> None:
+        """Ends the process, if it is still there."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
 
 
 def reason_of(status: int, said: str) -> str:
@@ -127,7 +147,8 @@ def reason_of(status: int, said: str) -> str:
 
 def environment_of(platform: str, links: Path, cache: Path) -> dict[str, str]:
     """The environment of the workers: moec.runtime of this checkout and nothing else of moec, which `links` gets a
-    link to; JAX on this platform alone, with compiled programs kept in `cache`."""
+    link to, and the file by which they take turns; JAX on this platform alone, with compiled programs kept in `cache`
+    and no memory taken before it is needed."""
     (links / "moec").mkdir()
     (links / "moec" / "runtime").symlink_to(FOLDER.parent / "runtime", target_is_directory=True)
     paths = [str(links), *filter(None, (os.environ.get("PYTHONPATH"),))]
@@ -139,4 +160,6 @@ def environment_of(platform: str, links: Path, cache: Path) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "JAX_TRACEBACK_FILTERING": "off",
         "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        TURN: str(links / "turn"),
     }

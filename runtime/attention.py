@@ -11,8 +11,9 @@ from jax import numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
-from moec.runtime.attention_kernels import blockwise, cudnn, reference
+from moec.runtime.attention_kernels import blockwise, reference
 from moec.runtime.batch import Batch
+from moec.runtime.cudnn_attention import cudnn
 from moec.runtime.mesh import is_sharded
 from moec.runtime.weights import Weight, used
 
@@ -110,12 +111,14 @@ def attend(
     kernel: Kernel,
     window: int | None = None,
     softcap: float | None = None,
+    documents: int | None = None,
 ) -> tuple[jax.Array, KeyValues | None]:
     """What each token sees of its own segment: its past and itself, at most the last `window` tokens.
 
     Scores are q.k / sqrt(H); `softcap` caps them, `cap * tanh(score / cap)`. With a cache the tokens of `batch`
     continue those in it, and the cache with them is given back; the kernel is then always `reference`, because the
-    queries are few. Query head n reads key-value head n // (N / G). Shapes: q [B, S, N, H], k and v [B, S, G, H]; gives
+    queries are few. `documents` bounds those that kernel `cudnn` is told by their lengths. Query head n reads key-value
+    head n // (N / G). Shapes: q [B, S, N, H], k and v [B, S, G, H]; gives
     [B, S, N, H].
     """
     if cache is not None:
@@ -129,7 +132,7 @@ def attend(
     elif kernel == "blockwise":
         mixed = blockwise(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
     elif kernel == "cudnn":
-        mixed = cudnn(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap)
+        mixed = cudnn(q_BSNH, k_BSGH, v_BSGH, batch.segments_BS, window=window, softcap=softcap, documents=documents)
     elif kernel == "splash":
         from moec.runtime.splash import splash
 

@@ -119,38 +119,6 @@ def _pieces(
     return jnp.moveaxis(mixed, 0, 3).reshape(q_BGRSH.shape)
 
 
-def cudnn(
-    q_BSNH: jax.Array,
-    k_BSGH: jax.Array,
-    v_BSGH: jax.Array,
-    segments_BS: jax.Array,
-    *,
-    window: int | None,
-    softcap: float | None,
-) -> jax.Array:
-    """cuDNN's fused attention. Segments are given to it as a mask [B, 1, S, S].
-
-    Errors: ValueError for another dtype than bfloat16 or float16, and with `softcap`; RuntimeError where JAX
-    finds no cuDNN.
-    """
-    if q_BSNH.dtype not in (jnp.bfloat16, jnp.float16):
-        raise ValueError(
-            f"kernel cudnn needs bfloat16 or float16, not {q_BSNH.dtype}; kernel blockwise takes any dtype"
-        )
-    if softcap is not None:
-        raise ValueError("kernel cudnn cannot cap scores; kernel blockwise can")
-    own = segments_BS[:, None, :, None] == segments_BS[:, None, None, :]
-    local = None if window is None else (window - 1, 0)
-    try:
-        return jax.nn.dot_product_attention(
-            q_BSNH, k_BSGH, v_BSGH, mask=own, is_causal=True, local_window_size=local, implementation="cudnn"
-        )
-    except RuntimeError as error:
-        raise RuntimeError(
-            "kernel cudnn needs an NVIDIA GPU, or JAX's CUDA plugin to compile for one; kernel blockwise runs anywhere"
-        ) from error
-
-
 def _block(
     q_BGRSH: jax.Array, k_BGKH: jax.Array, v_BGKH: jax.Array, visible_BSK: jax.Array, softcap: float | None
 ) -> jax.Array:

@@ -65,7 +65,7 @@ def relu2(x: jax.Array) -> jax.Array:
 def activate(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Array:
     """The activation by name; `gate` is None exactly for those without a gate, gelu and relu2."""
     if name == "swiglu" and gate is not None:
-        return silu(gate) * up
+        return _silu_times(gate, up)
     if name == "geglu" and gate is not None:
         return jax.nn.gelu(gate, approximate=True) * up
     if name == "gelu" and gate is None:
@@ -77,8 +77,34 @@ def activate(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Arr
 
 def silu(x: jax.Array) -> jax.Array:
     """`x * sigmoid(x)`, as `x/2 * (1 + tanh(x/2))`: the same function, and faster on a CPU."""
-    half = 0.5 * x
-    return half * (1.0 + jnp.tanh(half))
+    return x * _sigmoid(x)
+
+
+def _sigmoid(x: jax.Array) -> jax.Array:
+    return 0.5 + 0.5 * jnp.tanh(0.5 * x)
+
+
+@jax.custom_vjp
+def _silu_times(gate: jax.Array, up: jax.Array) -> jax.Array:
+    """`silu(gate) * up`, computed in float32 and rounded once. Its gradient is written out so that the backward pass
+    reads what the matmuls gave and keeps nothing else."""
+    return _silu_times_forward(gate, up)[0]
+
+
+def _silu_times_forward(gate: jax.Array, up: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    hidden = silu(gate.astype(jnp.float32)) * up.astype(jnp.float32)
+    return hidden.astype(gate.dtype), (gate, up)
+
+
+def _silu_times_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    gate, up, to_hidden = (array.astype(jnp.float32) for array in (*kept, gradient))
+    share = _sigmoid(gate)
+    passed = gate * share
+    to_gate = to_hidden * up * (share + passed * (1.0 - share))
+    return to_gate.astype(gradient.dtype), (to_hidden * passed).astype(gradient.dtype)
+
+
+_silu_times.defvjp(_silu_times_forward, _silu_times_backward)
 
 
 def _hidden(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Array:

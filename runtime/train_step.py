@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import jax
 import optax
@@ -16,6 +17,7 @@ from jax import numpy as jnp
 from jax.sharding import NamedSharding
 
 from moec.runtime.batch import Batch, Objective, Report
+from moec.runtime.devices import platform_of
 from moec.runtime.guard import judge
 from moec.runtime.mesh import replicated
 from moec.runtime.placement import batch_sharding
@@ -41,6 +43,10 @@ class StepReport:
     skipped: jax.Array
     skipped_in_a_row: jax.Array
 
+
+COMPILER_OPTIONS: Final = {"gpu": {"xla_gpu_enable_triton_gemm": False}}
+"""By platform. Matmuls by cuBLAS alone: XLA's trial of Triton kernels for them takes two thirds of the compilation, and
+none won. Measured on one H100, docs/log.md 2026-11-28."""
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepReport]]
 
@@ -78,6 +84,7 @@ def jit_train_step(program: Program, layout: Layout) -> jax.stages.Wrapped:
         donate_argnums=0,
         in_shardings=(shardings, batch_sharding(layout.mesh)),
         out_shardings=(shardings, replicated(layout.mesh)),
+        compiler_options=COMPILER_OPTIONS.get(platform_of(program.mesh.hardware)),
     )
 
 
@@ -91,10 +98,15 @@ def abstract_batch(program: Program, layout: Layout) -> Batch:
     return Batch(tokens_BS=ids, targets_BS=ids, positions_BS=ids, segments_BS=ids, weights_BS=weights)
 
 
-def compile_train_step(program: Program, layout: Layout) -> jax.stages.Compiled:
-    """The compiled step, made from shapes alone."""
+def lower_train_step(program: Program, layout: Layout) -> jax.stages.Lowered:
+    """The traced step, made from shapes alone, as XLA is given it."""
     with jax.set_mesh(layout.mesh):
-        return jit_train_step(program, layout).lower(layout.abstract, abstract_batch(program, layout)).compile()
+        return jit_train_step(program, layout).lower(layout.abstract, abstract_batch(program, layout))
+
+
+def compile_train_step(program: Program, layout: Layout) -> jax.stages.Compiled:
+    """The compiled step."""
+    return lower_train_step(program, layout).compile()
 
 
 def _differentiate(program: Program, layout: Layout) -> Callable[[TrainState, Batch], tuple[nnx.State, Objective]]:

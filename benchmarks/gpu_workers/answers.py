@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
 from typing import IO, Any
+
+TURN = "GPU_BENCHMARK_TURN"
+"""The variable that names the file which a worker locks while it has the device."""
 
 Row = dict[str, Any]
 """One measured row: its `row` (the name), and what was measured."""
@@ -33,6 +37,14 @@ def asked() -> Row:
     """What this worker shall measure: the object in its first argument."""
     wanted: Row = json.loads(sys.argv[1])
     return wanted
+
+
+def take_turn() -> None:
+    """Waits until no other worker has the device, which is then this one's until its process ends. What needs no device
+    is done before: a worker starts while the one before it measures."""
+    path = os.environ.get(TURN)
+    if path:
+        fcntl.flock(os.open(path, os.O_WRONLY | os.O_CREAT), fcntl.LOCK_EX)
 
 
 def about_jax() -> Row:

@@ -2,7 +2,7 @@
 reference in float32 before it is timed.
 
 Documents are `whole`, one in each sequence, or `packed`, several of random lengths and padding at the end. The kernel
-`cudnn_without_mask` is cuDNN's without the mask of documents that the runtime gives it: what the mask costs.
+`cudnn` is told them as programs tell it, `cudnn_by_mask` by a mask alone, and `cudnn_without_mask` not at all.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from functools import partial
 
 import jax
 import numpy as np
-from answers import Answers, Row, about_jax, answers, asked
+from answers import Answers, Row, about_jax, answers, asked, take_turn
 from jax import numpy as jnp
 from timing import judge, samples, worst_error
 
 from moec.runtime import attention_kernels
+from moec.runtime.cudnn_attention import cudnn
 
 DOCUMENTS_OF_SEQUENCE = 6
 OPERATIONS = ("forward", "forward and gradients")
@@ -47,11 +48,15 @@ def flops(wanted: Row, segments_BS: np.ndarray) -> float:
     return float(4.0 * pairs * wanted["n_heads"] * wanted["d_head"])
 
 
-def attention(kernel: str, segments_BS: jax.Array) -> Attention:
-    """The kernel by its name, on these documents."""
+def attention(kernel: str, segments_BS: jax.Array, documents: int | None) -> Attention:
+    """The kernel by its name, on these documents, of which a sequence has at most `documents` as the program says."""
     if kernel == "cudnn_without_mask":
         return partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn")
-    by_name = {"cudnn": attention_kernels.cudnn, "blockwise": attention_kernels.blockwise}
+    by_name = {
+        "cudnn": partial(cudnn, documents=documents),
+        "cudnn_by_mask": partial(cudnn, documents=None),
+        "blockwise": attention_kernels.blockwise,
+    }
     return lambda q, k, v: by_name[kernel](q, k, v, segments_BS, window=None, softcap=None)
 
 
@@ -78,11 +83,11 @@ def both(attend: Attention, gradient: jax.Array) -> dict[str, Callable[..., tupl
     return {"forward": jax.jit(lambda q, k, v: (attend(q, k, v),)), "forward and gradients": jax.jit(with_gradients)}
 
 
-def error(name: str, kernel: str, segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> float:
+def error(name: str, wanted: Row, segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> float:
     """The worst error of a head, of the output or a gradient. Only the first sequence is looked at: the reference has
     all its scores in memory."""
     first, own = tuple(array[:1] for array in arrays), segments_BS[:1]
-    ours = both(attention(kernel, own), gradient[:1])[name](*first)
+    ours = both(attention(wanted["kernel"], own, wanted["most_documents"]), gradient[:1])[name](*first)
     reference = both(exact(own), gradient[:1])[name](*(array.astype(jnp.float32) for array in first))
     errors = [worst_error(by_head(a), by_head(b)) for a, b in zip(ours, reference, strict=True)]
     return float(np.max(errors))
@@ -96,6 +101,7 @@ def by_head(x_BSNH: jax.Array) -> jax.Array:
 
 def measure(wanted: Row, told: Answers) -> None:
     """Tells a row for each kind of documents and operation; those that are wrong are not timed."""
+    take_turn()
     for documents in wanted["documents"]:
         ids = segments(wanted, documents)
         keys = jax.random.split(jax.random.key(2), 4)
@@ -104,10 +110,10 @@ def measure(wanted: Row, told: Answers) -> None:
             jax.random.normal(key, (*ids.shape, count, wanted["d_head"]), wanted["dtype"])
             for key, count in zip(keys, heads, strict=True)
         )
-        calls, right = both(attention(wanted["kernel"], jnp.asarray(ids)), gradient), {}
+        calls, right = both(attention(wanted["kernel"], jnp.asarray(ids), wanted["most_documents"]), gradient), {}
         for name in OPERATIONS:
             row = {"flops": flops(wanted, ids) * (1 if name == "forward" else 3), **about_jax()}
-            wrong = partial(error, name, wanted["kernel"], jnp.asarray(ids), tuple(arrays), gradient)
+            wrong = partial(error, name, wanted, jnp.asarray(ids), tuple(arrays), gradient)
             verdict = judge(wrong, wanted["dtype"])
             if "failed" in verdict:
                 told.tell(f"{documents}, {name}", **verdict, **row)

@@ -13,7 +13,7 @@ from functools import partial
 
 import jax
 import numpy as np
-from answers import Answers, Row, about_jax, answers, asked
+from answers import Answers, Row, about_jax, answers, asked, take_turn
 from jax import numpy as jnp
 from timing import judge, samples, worst_error
 
@@ -123,6 +123,7 @@ def of_choices(rows: jax.Array, slots: Slots) -> jax.Array:
 
 def measure(wanted: Row, told: Answers) -> None:
     """Tells a row for each load and operation; those that are wrong are not timed."""
+    take_turn()
     for loads in wanted["loads"]:
         given = case(wanted, loads)
         calls, slots = operations(wanted["kernel"], given)

@@ -11,7 +11,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from answers import Answers, Row, answers, asked
+from answers import Answers, Row, answers, asked, take_turn
 
 sys.path.append(str(Path(__file__).parents[1] / "peer_workers"))
 from protocol import Work
@@ -43,6 +43,7 @@ def steps(work: Work, wanted: Row) -> Row:
     import transformers
     from transformers_worker import make_model, make_step
 
+    take_turn()
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device(DEVICE):

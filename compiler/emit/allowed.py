@@ -14,7 +14,7 @@ from moec.compiler.emit.holes import Code, code
 RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "moec.runtime.attention": {
         "KeyValues": (),
-        "attend": ("q_BSNH", "k_BSGH", "v_BSGH", "batch", "cache", "kernel", "window", "softcap"),
+        "attend": ("q_BSNH", "k_BSGH", "v_BSGH", "batch", "cache", "kernel", "documents", "window", "softcap"),
         "merge_heads": ("x_BSNH", "w_NHD", "bias"),
         "rope": ("x_BSNH", "positions_BS", "theta"),
         "split_heads": ("x_BSD", "w_DNH", "bias"),

@@ -32,6 +32,14 @@ CUDNN_LENGTH_MULTIPLE: Final = 2
 """Source: reference/jax-facts.md, jax.nn.dot_product_attention(implementation="cudnn") on Hopper; the last, of
 sequences with a mask, from jax._src.cudnn.fused_attention_stablehlo."""
 
+BY_LENGTHS: Final = ("h100", "h200", "b200", "gb200")
+"""The GPUs on which cuDNN is told documents by their lengths: Hopper and newer.
+Source: jax._src.cudnn.fused_attention_stablehlo, check_is_flash_attention."""
+
+TOKENS_PER_DOCUMENT: Final = 256
+"""How long documents are on average at least, where cuDNN is told them by their lengths. Its workspace and time grow
+with the documents that may be: measured on one H100, docs/log.md 2026-11-28, 16 and 64 of a sequence of 4,096."""
+
 LOGITS_CHUNK_BYTES: Final = 128 * 2**20
 """Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing measurable."""
 
@@ -41,7 +49,8 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
     MOE7106."""
     kernel, told = choose_attention(run, mesh)
     chunk = choose_chunk(run.model, mesh, batch)
-    return KernelPlan(kernel, chunk, chunk < batch.micro_sequences * run.model.seq_len), told
+    again = chunk < batch.micro_sequences * run.model.seq_len
+    return KernelPlan(kernel, chunk, again, documents_of(run, kernel)), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
@@ -62,6 +71,13 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
         return attention.kernel, (codes.splash_cannot(at, LANES, seq_len, seq, place(run, "model.seq_len")),)
     capacity_at = place(run, "model.depth_routing.capacity")
     return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, LANES, at),)
+
+
+def documents_of(run: RunSpec, kernel: str) -> int | None:
+    """How many documents of a sequence cuDNN's attention is told by their lengths, None where it is told by a mask."""
+    if kernel != "cudnn" or run.mesh.hardware.name not in BY_LENGTHS or run.model.attention.window is not None:
+        return None
+    return max(2, run.model.seq_len // TOKENS_PER_DOCUMENT)
 
 
 def fastest_attention(run: RunSpec, mesh: MeshPlan) -> str:

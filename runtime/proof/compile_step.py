@@ -25,7 +25,7 @@ from moec.runtime.proof.measured import CollectiveRow, Measured, Memory
 from moec.runtime.proof.signs import signs_of
 from moec.runtime.proof.slices import slice_mesh
 from moec.runtime.proof.targets import Target
-from moec.runtime.proof.topology import devices_of
+from moec.runtime.proof.topology import answering_for, devices_of
 from moec.runtime.state import lay_out
 from moec.runtime.train_step import compile_train_step
 
@@ -42,7 +42,8 @@ def measure(
     """
     devices = devices_of(target)
     began = time.perf_counter()
-    compiled = compile_train_step(program, lay_out(program, make_mesh(program.mesh, devices)))
+    with answering_for(target):
+        compiled = compile_train_step(program, lay_out(program, make_mesh(program.mesh, devices)))
     seconds = time.perf_counter() - began
     text = compiled.as_text()
     if hlo is not None:

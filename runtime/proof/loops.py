@@ -28,7 +28,9 @@ class Executions:
 
 
 def count_executions(module: Module) -> Executions:
-    """The number of runs of each computation that is reached from the entry; both branches of a choice count."""
+    """The number of runs of each computation that is reached from the entry. Where a truth value chooses, what it is
+    false for does not run: programs choose so between what they do and what they do for batches out of the ordinary.
+    All branches of other choices count."""
     times: dict[str, int] = defaultdict(int)
     unknown: list[str] = []
     in_loop: set[str] = set()
@@ -48,7 +50,10 @@ def count_executions(module: Module) -> Executions:
                 length = trip_count(instruction, computation, module)
                 unknown.extend([instruction.name] if length is None else [])
                 factor = 1 if length is None else length
+            rare = _part(instruction, "false_computation", module)
             for called in instruction.called:
+                if rare is not None and called == rare.name:
+                    continue
                 visit(called, count * factor, looping or instruction.opcode == "while")
 
     visit(module.entry, 1, False)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from importlib import resources
 from math import prod
+from unittest import mock
 
 import jax
 from jax.experimental import topologies
@@ -34,6 +38,30 @@ def devices_of(target: Target) -> list[jax.Device]:
     if len(devices) != target.devices:
         raise RunError(f"{target} should have {target.devices} devices, and its compiler has {len(devices)}")
     return devices
+
+
+@contextlib.contextmanager
+def answering_for(target: Target) -> Iterator[None]:
+    """JAX asks the first GPU what cuDNN attention can do on it: where it is not there, its description answers."""
+    if target.chip.platform != "gpu":
+        yield
+        return
+    from jax._src.cudnn import fused_attention_stablehlo as attention
+
+    own = compute_capability(target.chip.name)
+
+    def reaches(wanted: str) -> bool:
+        return tuple(map(int, wanted.split("."))) <= own
+
+    with mock.patch.object(attention, "check_compute_capability", reaches):
+        yield
+
+
+def compute_capability(name: str) -> tuple[int, int]:
+    """Of an NVIDIA GPU by its name in the catalogue: (9, 0) for Hopper."""
+    (described,) = re.findall(r"cuda_compute_capability \{(.*?)\}", device_description(name))
+    parts = dict(re.findall(r"(major|minor): (\d+)", described))
+    return int(parts["major"]), int(parts.get("minor", 0))
 
 
 def _description(target: Target) -> topologies.TopologyDescription:

@@ -107,7 +107,7 @@ def test_programs_are_measured_where_only_the_runtime_is_and_what_fails_is_a_row
     (folder / gpu_tasks.WORK).write_text(json.dumps(work), encoding="utf-8")
     results = tmp_path / "results.md"
     done = command(folder, "--results", str(results), PYTHONPATH=str(tmp_path))
-    assert len(guarded.read_text(encoding="utf-8").splitlines()) == 5  # the driver and four workers
+    assert len(guarded.read_text(encoding="utf-8").splitlines()) == 6  # the driver and five workers
     page = results.read_text(encoding="utf-8")
     assert page == done.stdout.removesuffix("\n")
     steps = table_of(page, gpu_report.TITLES["steps"])
@@ -125,7 +125,7 @@ def test_programs_are_measured_where_only_the_runtime_is_and_what_fails_is_a_row
     assert "- dense: skipped, " in page
     rows = [json.loads(line) for line in results.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["row"] for row in rows if "failed" in row] == ["random", "balanced"]
-    assert all(len(row["seconds"]) >= 4 for row in rows if "seconds" in row)
+    assert all(len(row["seconds"]) >= 3 for row in rows if "seconds" in row)
 
 
 def test_where_the_compiler_is_missing_it_is_said_what_to_do() -> None:
@@ -276,13 +276,14 @@ def test_attention_that_sees_other_documents_is_wrong(workers: None, monkeypatch
     q, k, v, gradient = (
         jax.random.normal(key, (2, 32, heads, 8)) for key, heads in zip(keys, (4, 2, 2, 4), strict=True)
     )
-    given = (jnp.asarray(ids), (q, k, v), gradient)
-    assert attention_worker.error("forward and gradients", "blockwise", *given) < 1e-4
+    wanted = {"kernel": "blockwise", "most_documents": None}
+    given = (wanted, jnp.asarray(ids), (q, k, v), gradient)
+    assert attention_worker.error("forward and gradients", *given) < 1e-4
     blind = lambda q, k, v, segments, **more: attention_worker.attention_kernels.reference(  # noqa: E731
         q, k, v, jnp.tril(jnp.ones((1, 32, 32), bool)), softcap=None
     )
     monkeypatch.setattr(attention_worker.attention_kernels, "blockwise", blind)
-    assert attention_worker.error("forward", "blockwise", *given) > 0.1
+    assert attention_worker.error("forward", *given) > 0.1
 
 
 def test_a_process_that_hangs_is_killed_and_keeps_what_it_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,8 +292,50 @@ def test_a_process_that_hangs_is_killed_and_keeps_what_it_told(tmp_path: Path, m
     (tmp_path / "gpu_workers" / "hang.py").write_text(hang, encoding="utf-8")
     monkeypatch.setattr(gpu_tasks, "FOLDER", tmp_path)
     task = gpu_tasks.Task("kernels", "matmuls", "hang", "hang", {}, ("one", "two"), {})
-    rows = list(gpu_tasks.run(task, dict(os.environ), 1.0))
+    rows = list(gpu_tasks.Running(task, dict(os.environ)).rows(1.0))
     assert rows == [{"row": "one", "seconds": [1.0]}, {"row": "two", "failed": "killed after 1 s"}]
+
+
+def test_only_one_process_has_the_device_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpu_workers").mkdir()
+    worker = (
+        "import json, sys, time\n"
+        f"sys.path.append({str(BENCHMARKS / 'gpu_workers')!r})\n"
+        "from answers import answers, take_turn\n"
+        "told = answers()\ntake_turn()\nbegan = time.time()\ntime.sleep(0.3)\n"
+        "told.tell('own', seconds=[began, time.time()])\n"
+    )
+    (tmp_path / "gpu_workers" / "sleep.py").write_text(worker, encoding="utf-8")
+    monkeypatch.setattr(gpu_tasks, "FOLDER", tmp_path)
+    environment = dict(os.environ) | {gpu_tasks.TURN: str(tmp_path / "turn")}
+    task = gpu_tasks.Task("kernels", "matmuls", "sleep", "sleep", {}, ("own",), {})
+    both = [gpu_tasks.Running(task, environment) for _ in range(2)]
+    first, second = sorted(row["seconds"] for running in both for row in running.rows(30.0))
+    assert first[1] <= second[0]
+
+
+def test_kernels_are_told_apart_by_calls_and_by_what_they_are(workers: None) -> None:
+    import device_trace
+
+    profile = device_trace.jax.profiler.ProfileData.from_text_proto(
+        """
+planes { name: "/device:GPU:0"
+  event_metadata { key: 1 value { id: 1 name: "nvjet_sm90_128x256" } }
+  event_metadata { key: 2 value { id: 2 name: "loop_add_fusion_7" } }
+  lines { name: "Stream #14(Compute)"
+    events { metadata_id: 2 offset_ps: 9000000 duration_ps: 4000000 }
+    events { metadata_id: 1 offset_ps: 1000000 duration_ps: 2000000 }
+    events { metadata_id: 2 offset_ps: 4000000 duration_ps: 3000000 }
+    events { metadata_id: 1 offset_ps: 7000000 duration_ps: 1000000 } }
+  lines { name: "Launch Stats" events { metadata_id: 1 duration_ps: 5000000 } } }
+planes { name: "/host:CPU" lines { name: "Stream" events { metadata_id: 1 duration_ps: 5000000 } } }
+"""
+    )
+    kernels = sorted(device_trace.in_profile(profile), key=lambda kernel: kernel.began)
+    assert device_trace.seconds_of_calls(kernels, 2) == pytest.approx([5e-6, 5e-6])
+    assert device_trace.seconds_of_calls(kernels, 3) == pytest.approx([10e-6 / 3] * 3)
+    assert device_trace.parts_of(kernels) == pytest.approx({"all else": 7e-6, "matmuls": 3e-6})
+    assert device_trace.longest(kernels, 1) == [("loop_add_fusion", pytest.approx(7e-6), 2)]
 
 
 @pytest.mark.parametrize(
@@ -330,7 +373,7 @@ def test_the_tiny_form_measures_everything(tmp_path: Path) -> None:
     page = results.read_text(encoding="utf-8")
     assert "## What failed" not in page
     counts = {name: len(table_of(page, title)) for name, title in gpu_report.TITLES.items()}
-    assert counts == {"matmuls": 12, "attention": 4, "steps": 9, "torch": 0}
+    assert counts == {"roofline": 2, "matmuls": 12, "attention": 4, "steps": 9, "torch": 0}
     steps = table_of(page, gpu_report.TITLES["steps"])
     assert {row["busiest"] for row in steps if row["routing"] == "balanced"} == {"1.00"}
-    assert all(int(row["quartiles"].rpartition(" ")[2]) >= 8 for row in steps)
+    assert all(int(row["quartiles"].rpartition(" ")[2]) >= 6 for row in steps)  # of two rounds

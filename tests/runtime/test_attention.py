@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from moec.runtime import attention_kernels
-from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
+from moec.runtime import attention_kernels, cudnn_attention
+from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads, visible
 from moec.runtime.batch import Batch
+from moec.runtime.cudnn_attention import lengths_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -140,6 +141,40 @@ def test_heads_are_split_and_merged_as_matmuls(biased: bool) -> None:
     merged = merge_heads(split, jnp.asarray(w_o), jnp.asarray(b_o) if biased else None)
     expected = np.einsum("bsnh,nhd->bsd", np.asarray(split), w_o) + (b_o if biased else 0)
     np.testing.assert_allclose(merged, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_documents_are_told_by_their_lengths_and_offsets() -> None:
+    segments = jnp.array([[4, 4, 5, 5, 5, 0, 0], [1, 1, 1, 1, 1, 1, 1], [1, 2, 3, 4, 5, 5, 0]])
+    lengths, offsets, count = lengths_of(segments, 3)
+    np.testing.assert_array_equal(count, [3, 1, 6])
+    np.testing.assert_array_equal(lengths[:2], [[2, 3, 2], [7, -1, -1]])
+    np.testing.assert_array_equal(offsets[:2], [[0, 2, 5, 7], [0, 7, -1, -1]])
+
+
+@pytest.mark.parametrize("documents", [1, 4])
+def test_cudnn_is_told_lengths_only_where_they_fit(batch_of, monkeypatch, documents: int) -> None:
+    """Both ways are replaced by the reference, one of them times two."""
+    batch = batch_of(SEQUENCES, LENGTH)
+
+    def by_reference(q, k, v, *told, **_):
+        seen = visible(batch, batch.positions_BS, batch.segments_BS, None)
+        return attention_kernels.reference(q, k, v, seen, softcap=None) * (2 if len(told) == 2 else 1)
+
+    monkeypatch.setattr(cudnn_attention, "by_lengths", by_reference)
+    monkeypatch.setattr(cudnn_attention, "by_mask", by_reference)
+    most = int(jnp.max(lengths_of(batch.segments_BS, 1)[2]))
+    assert 1 < most <= 4
+    q, k, v = (array.astype(jnp.bfloat16) for array in heads())
+    expected = by_reference(q, k, v) * (2 if most <= documents else 1)
+
+    def mixed(q, k, v):
+        return attend(q, k, v, batch, None, kernel="cudnn", documents=documents)[0]
+
+    np.testing.assert_array_equal(mixed(q, k, v), expected)
+    ours = jax.grad(lambda q: jnp.sum(mixed(q, k, v).astype(jnp.float32)))(q)
+    factor = 2 if most <= documents else 1
+    wanted = jax.grad(lambda q: jnp.sum(by_reference(q, k, v).astype(jnp.float32)) * factor)(q)
+    np.testing.assert_allclose(ours.astype(jnp.float32), wanted.astype(jnp.float32), rtol=2e-2, atol=1e-3)
 
 
 def test_a_kernel_that_cannot_do_it_says_so(batch_of) -> None:

@@ -23,10 +23,23 @@ def test_an_activation_without_a_gate_is_its_formula(name: str, function) -> Non
     np.testing.assert_allclose(function(jnp.asarray(UP)), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_tanh_form_of_silu_has_the_gradient_of_silu() -> None:
-    gates = jnp.linspace(-30.0, 30.0, 201)
-    ours = jax.vmap(jax.grad(lambda gate: swiglu(gate, 1.0)))(gates)
-    np.testing.assert_allclose(ours, jax.vmap(jax.grad(jax.nn.silu))(gates), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2**-8)])
+def test_the_gradient_of_swiglu_is_that_of_its_formula(dtype: str, tolerance: float) -> None:
+    gates, ups, gradients = jnp.meshgrid(
+        jnp.linspace(-30.0, 30.0, 61), jnp.linspace(-2.0, 2.0, 5), jnp.array([1.0, -0.3])
+    )
+    gates, ups, gradients = (array.astype(dtype) for array in (gates, ups, gradients))
+    ours = jax.vjp(swiglu, gates, ups)[1](gradients)
+    exact = (array.astype(jnp.float32) for array in (gates, ups))
+    expected = jax.vjp(lambda gate, up: jax.nn.silu(gate) * up, *exact)[1](gradients.astype(jnp.float32))
+    for array, wanted in zip(ours, expected, strict=True):
+        assert array.dtype == dtype
+        np.testing.assert_allclose(array.astype(jnp.float32), wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_swiglu_keeps_its_arguments_alone_for_the_backward_pass() -> None:
+    kept = jax.tree.leaves(jax.vjp(swiglu, jnp.asarray(GATE), jnp.asarray(UP))[1])
+    assert [leaf.shape for leaf in kept] == [GATE.shape, UP.shape]
 
 
 @pytest.mark.parametrize(("name", "gate"), [("swiglu", None), ("gelu", GATE), ("tanh", None)])

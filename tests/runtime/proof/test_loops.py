@@ -33,3 +33,25 @@ def test_a_bound_that_is_no_constant_is_told_and_counts_once(loop) -> None:
     executions = count_executions(read_module(text))
     assert executions.unknown == ("loop",)
     assert executions.times["body"] == 1
+
+
+def test_of_a_choice_by_a_truth_value_the_true_branch_runs() -> None:
+    text = """HloModule step
+
+%usual (x: f32[4]) -> f32[4] {
+  ROOT %x = f32[4]{0} parameter(0)
+}
+
+%rare (y: f32[4]) -> f32[4] {
+  ROOT %y = f32[4]{0} parameter(0)
+}
+
+ENTRY %main (is_usual: pred[], z: f32[4]) -> f32[4] {
+  %is_usual = pred[] parameter(0)
+  %z = f32[4]{0} parameter(1)
+  ROOT %chosen = f32[4]{0} conditional(%is_usual, %z, %z), true_computation=%usual, false_computation=%rare
+}
+"""
+    times = count_executions(read_module(text)).times
+    assert times["usual"] == 1
+    assert "rare" not in times

@@ -1,0 +1,121 @@
+"""Attention on NVIDIA GPUs by cuDNN's fused kernels, which know documents by their lengths or by a mask.
+
+By lengths, what other documents hide is never computed: on one H100 whole sequences of 4,096 tokens take 0.55 of the
+time with a mask and seven documents in each 0.25 (docs/log.md, 2026-11-28). But cuDNN's workspace grows with the
+documents that a sequence may have, so a program bounds them, and a batch with more goes by a mask.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import jax
+from jax import numpy as jnp
+from jax.sharding import PartitionSpec
+
+from moec.runtime.mesh import BATCH_AXES, is_sharded
+
+
+def cudnn(
+    q_BSNH: jax.Array,
+    k_BSGH: jax.Array,
+    v_BSGH: jax.Array,
+    segments_BS: jax.Array,
+    *,
+    window: int | None,
+    softcap: float | None,
+    documents: int | None = None,
+) -> jax.Array:
+    """cuDNN's fused attention. Where `documents` is given, sequences of at most so many (padding counts as one) are
+    told by lengths; the tokens of one must stand together. All others are told by a mask [B, 1, S, S].
+
+    Lengths need a Hopper GPU or newer, and know no `window`.
+    Errors: ValueError for another dtype than bfloat16 or float16, and with `softcap`; RuntimeError where JAX
+    finds no cuDNN.
+    """
+    if q_BSNH.dtype not in (jnp.bfloat16, jnp.float16):
+        raise ValueError(
+            f"kernel cudnn needs bfloat16 or float16, not {q_BSNH.dtype}; kernel blockwise takes any dtype"
+        )
+    if softcap is not None:
+        raise ValueError("kernel cudnn cannot cap scores; kernel blockwise can")
+    try:
+        if documents is None or window is not None:
+            return by_mask(q_BSNH, k_BSGH, v_BSGH, segments_BS, window=window)
+        return _on_mesh(partial(_by_lengths_or_mask, documents=documents), q_BSNH, k_BSGH, v_BSGH, segments_BS)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "kernel cudnn needs an NVIDIA GPU, or JAX's CUDA plugin to compile for one; kernel blockwise runs anywhere"
+        ) from error
+
+
+def by_mask(
+    q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, segments_BS: jax.Array, *, window: int | None
+) -> jax.Array:
+    """Any documents, at the cost of a mask and of the scores that it hides."""
+    own = segments_BS[:, None, :, None] == segments_BS[:, None, None, :]
+    local = None if window is None else (window - 1, 0)
+    return jax.nn.dot_product_attention(
+        q_BSNH, k_BSGH, v_BSGH, mask=own, is_causal=True, local_window_size=local, implementation="cudnn"
+    )
+
+
+def by_lengths(
+    q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, lengths_BM: jax.Array, offsets_BM1: jax.Array
+) -> jax.Array:
+    """Documents as `lengths_of` tells them. jax.nn has no such argument, so cuDNN is called where jax.nn calls it."""
+    from jax._src.cudnn.fused_attention_stablehlo import MaskType, dot_product_attention
+
+    mixed = dot_product_attention(
+        q_BSNH,
+        k_BSGH,
+        v_BSGH,
+        q_seqlen=lengths_BM,
+        kv_seqlen=lengths_BM,
+        q_offsets=offsets_BM1,
+        kv_offsets=offsets_BM1,
+        scale=1.0 / math.sqrt(q_BSNH.shape[-1]),
+        mask_type=MaskType.PADDING_CAUSAL,
+    )
+    return mixed[0] if isinstance(mixed, tuple | list) else mixed
+
+
+def lengths_of(segments_BS: jax.Array, documents: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The lengths [B, M] of the documents of every sequence, where they start and the last ends [B, M + 1], both -1
+    where there is no such document, and how many there are [B], which may be more than M = `documents`."""
+    begins_BS = jnp.pad(segments_BS[:, 1:] != segments_BS[:, :-1], ((0, 0), (1, 0)))
+    document_BS = jnp.cumsum(begins_BS, axis=1, dtype=jnp.int32)
+    count_B = document_BS[:, -1] + 1
+    numbers_M = jnp.arange(documents, dtype=jnp.int32)
+    lengths_BM = jnp.sum(document_BS[:, :, None] == numbers_M, axis=1, dtype=jnp.int32)
+    offsets_BM1 = jnp.pad(jnp.cumsum(lengths_BM, axis=1, dtype=jnp.int32), ((0, 0), (1, 0)))
+    lengths_BM = jnp.where(numbers_M < count_B[:, None], lengths_BM, -1)
+    offsets_BM1 = jnp.where(jnp.arange(documents + 1) <= count_B[:, None], offsets_BM1, -1)
+    return lengths_BM, offsets_BM1, count_B
+
+
+def _by_lengths_or_mask(
+    q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, segments_BS: jax.Array, *, documents: int
+) -> jax.Array:
+    """The sequences and heads of one device. With a mask the backward pass makes the forward pass again, so that no
+    mask is kept for it."""
+    lengths_BM, offsets_BM1, count_B = lengths_of(segments_BS, documents)
+    masked = jax.checkpoint(partial(by_mask, window=None))
+    return jax.lax.cond(
+        jnp.max(count_B) <= documents,
+        lambda q, k, v: by_lengths(q, k, v, lengths_BM, offsets_BM1),
+        lambda q, k, v: masked(q, k, v, segments_BS),
+        q_BSNH,
+        k_BSGH,
+        v_BSGH,
+    )
+
+
+def _on_mesh(attend: partial[jax.Array], *arrays: jax.Array) -> jax.Array:
+    """`attend` for each device's own sequences and heads."""
+    if not is_sharded():
+        return attend(*arrays)
+    heads = PartitionSpec(BATCH_AXES, None, "model", None)
+    specs = (heads, heads, heads, PartitionSpec(BATCH_AXES, None))
+    return jax.shard_map(attend, in_specs=specs, out_specs=heads, check_vma=False)(*arrays)
