@@ -43,8 +43,10 @@ def on_gpu(kernel: str) -> Iterator[None]:
     else:
         from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams, force_gpu_interpret_mode
 
-        with force_gpu_interpret_mode(InterpretGPUParams(uninitialized_memory="nan")):
-            yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mosaic_matmul, "HOPPER_CORES", 2)  # so that a core has several blocks
+            with force_gpu_interpret_mode(InterpretGPUParams(uninitialized_memory="nan")):
+                yield
 
 
 def drawn(*shape: int, seed: int, scale: float = 1.0) -> jax.Array:
