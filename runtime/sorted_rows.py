@@ -62,7 +62,7 @@ def matmul_by_megablox(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -
 
 
 def matmul_by_mosaic(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
-    """The kernels for Hopper GPUs that ship with JAX. Counts, R, D and F are multiples of 64."""
+    """Kernels for Hopper GPUs. Counts and R are multiples of 128, D and F of 64."""
     from moec.runtime import mosaic_matmul
 
     return _on_gpu(x_RD, w_EDF, counts_E, mosaic_matmul)
@@ -108,5 +108,5 @@ by_megablox: Final = partial(on_sorted_rows, matmul_by_megablox)
 by_mosaic: Final = partial(on_sorted_rows, matmul_by_mosaic)
 by_triton: Final = partial(on_sorted_rows, matmul_by_triton)
 
-ROWS_OF_EXPERT: Final = {"mosaic_gpu": 64, "triton": 64}
+ROWS_OF_EXPERT: Final = {"mosaic_gpu": 128, "triton": 64}
 """What an expert's rows are multiples of, for the kernels that want whole blocks of one expert."""

@@ -11,7 +11,7 @@ from moec.compiler.typed import ExpertsSpec, RunSpec
 BY_ROWS: Final = ("tiles", "megablox", "mosaic_gpu", "triton")
 """The kernels that take as many rows per expert as it got, and no empty slots."""
 
-ROWS_OF_EXPERT: Final[Mapping[str, int]] = {"mosaic_gpu": 64, "triton": 64}
+ROWS_OF_EXPERT: Final[Mapping[str, int]] = {"mosaic_gpu": 128, "triton": 64}
 """What they round an expert's rows up to, where that is the same for all experts. Source: runtime/sorted_rows.py."""
 
 WIDTH_MULTIPLES: Final[Mapping[str, int]] = {"mosaic_gpu": 64, "triton": 16}
@@ -21,7 +21,7 @@ HOPPER: Final = ("h100", "h200")
 AMD: Final = ("mi300x",)
 
 ON_GPUS: Final = {
-    "mosaic_gpu": "Hopper's matrix units, by the kernels that ship with JAX",
+    "mosaic_gpu": "blocks of one expert each, by Hopper's matrix units",
     "triton": "blocks of one expert each, compiled by Triton",
 }
 """What `auto` tries for dropless experts, in this order, and why."""
