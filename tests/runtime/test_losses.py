@@ -22,14 +22,14 @@ HEAD = jnp.asarray(RNG.normal(size=(WIDTH, VOCAB)), jnp.float32)
 @pytest.mark.parametrize("chunk", [None, 24, 8, 2, 1])
 def test_it_is_the_weighted_mean_of_what_the_target_costs(batch_of, chunk, softcap) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
-    prediction = cross_entropy(HIDDEN, HEAD, batch, chunk=chunk, softcap=softcap)
+    prediction = cross_entropy(HIDDEN, HEAD, batch, chunk=chunk, softcap=softcap, z_loss=0.1)
     logits = np.asarray(HIDDEN, np.float64) @ np.asarray(HEAD, np.float64)
     logits = logits if softcap is None else softcap * np.tanh(logits / softcap)
     logsumexp = np.log(np.exp(logits).sum(-1))
     target = np.take_along_axis(logits, np.asarray(batch.targets_BS)[..., None], -1)[..., 0]
     weights = np.asarray(batch.weights_BS, np.float64)
     np.testing.assert_allclose(prediction.cross_entropy, (weights * (logsumexp - target)).sum(), rtol=1e-5)
-    np.testing.assert_allclose(prediction.squared_logsumexp, (weights * logsumexp**2).sum(), rtol=1e-5)
+    np.testing.assert_allclose(prediction.z_loss, 0.1 * (weights * logsumexp**2).sum(), rtol=1e-5)
 
 
 def naive(hidden, head, batch, softcap):
@@ -46,8 +46,8 @@ def test_its_gradient_is_that_of_the_naive_form(batch_of, chunk, softcap) -> Non
     batch = batch_of(SEQUENCES, LENGTH)
 
     def ours(hidden, head):
-        prediction = cross_entropy(hidden, head, batch, chunk=chunk, softcap=softcap)
-        return prediction.cross_entropy + 0.1 * prediction.squared_logsumexp
+        prediction = cross_entropy(hidden, head, batch, chunk=chunk, softcap=softcap, z_loss=0.1)
+        return prediction.cross_entropy + prediction.z_loss
 
     gradients = jax.jit(jax.grad(ours, argnums=(0, 1)))(HIDDEN, HEAD)
     expected = jax.grad(naive, argnums=(0, 1))(HIDDEN, HEAD, batch, softcap)
@@ -90,8 +90,8 @@ def test_a_cut_vocabulary_gives_the_same_loss_and_gradient(batch_of, shape_of, a
     hidden = jnp.concatenate([HIDDEN, HIDDEN[:, ::-1]])
 
     def loss(hidden, head):
-        prediction = cross_entropy(hidden, head, batch, chunk=chunk, softcap=2.0)
-        return prediction.cross_entropy + 0.1 * prediction.squared_logsumexp
+        prediction = cross_entropy(hidden, head, batch, chunk=chunk, softcap=2.0, z_loss=0.1)
+        return prediction.cross_entropy + prediction.z_loss
 
     alone = jax.value_and_grad(loss, argnums=(0, 1))(hidden, HEAD)
     with jax.set_mesh(make_mesh(shape_of(**axes))):
