@@ -224,12 +224,10 @@ class StepTimePlan:
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
     """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all
-    devices go through the head and the cross-entropy at once. The backward pass makes logits again if there are several
-    such chunks (`logits_again`)."""
+    devices go through the head and the cross-entropy at once."""
 
     attention: str
     cross_entropy_chunk: int
-    logits_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
