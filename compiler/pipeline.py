@@ -295,7 +295,6 @@ class Pricer:
         key = (
             weighed.run.remat.policy,
             kernels.attention,
-            kernels.logits_again,
             *((routing.reason,) if routing else ()),
         )
         if key not in self._flops:

@@ -80,7 +80,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "run_layers": ("blocks", "x_BSD", "batch", "caches", "remat", "save", "offload"),
         "scan_layers": ("periods", "x_BSD", "batch", "caches", "head", "remat", "save", "offload"),
     },
-    "moec.runtime.losses": {"cross_entropy": ("hidden_BSD", "w_DV", "batch", "chunk", "softcap", "dtype")},
+    "moec.runtime.losses": {"cross_entropy": ("hidden_BSD", "w_DV", "batch", "chunk", "softcap", "z_loss", "dtype")},
     "moec.runtime.main": {"main": ("program",)},
     "moec.runtime.mesh": {
         "MeshShape": ("hardware", "data", "fsdp", "expert", "seq", "model"),

@@ -55,14 +55,8 @@ def _terms(plan: Plan) -> list[Term]:
     model, experts = plan.run.model, plan.run.model.experts
     terms = [Term("cross_entropy", "cross-entropy", code("prediction.cross_entropy"))]
     if model.logits_z_loss:
-        terms.append(
-            _weighted(
-                "logits_z_loss",
-                "mean squared logsumexp of the logits",
-                model.logits_z_loss,
-                code("prediction.squared_logsumexp"),
-            )
-        )
+        words = f"{exact(model.logits_z_loss)} x mean squared logsumexp of the logits"
+        terms.append(Term("logits_z_loss", words, code("prediction.z_loss")))
     if experts is not None and experts.balance_loss:
         value = code("jnp.mean(routers.balance_loss)")
         terms.append(_weighted("balance_loss", "balance loss", experts.balance_loss, value))
@@ -106,6 +100,8 @@ def _prediction(plan: Plan) -> Code:
         why = comment(f"Logits of {positions:,} positions of every sequence at a time. {chunk}", 4)
     if model.logits_softcap is not None:
         arguments.append(given("softcap", model.logits_softcap))
+    if model.logits_z_loss:
+        arguments.append(given("z_loss", model.logits_z_loss))
     if model.dtype.logits != "float32":
         arguments.append(given("dtype", model.dtype.logits))
     return lines(why, call(code("prediction = cross_entropy"), *arguments, indent=4))

@@ -48,9 +48,7 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
     """The attention kernel and the tokens of one chunk of the loss. Errors: MOE5206, MOE7102, MOE7103,
     MOE7106."""
     kernel, told = choose_attention(run, mesh)
-    chunk = choose_chunk(run.model, mesh, batch)
-    again = chunk < batch.micro_sequences * run.model.seq_len
-    return KernelPlan(kernel, chunk, again, documents_of(run, kernel)), told
+    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch), documents_of(run, kernel)), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:

@@ -172,8 +172,7 @@ def with_recomputed(
 ) -> tuple[FlopRow, ...]:
     """The rows with what the backward pass does again: the layers under `full` and `names` but for what is kept or not
     read, what is not a plain matmul of weights under `save_dots` (attention and experts have batch dims, which that
-    policy does not keep); under any policy the logits where the loss goes by chunks, and the scores in a fused
-    attention kernel.
+    policy does not keep); under any policy the scores in a fused attention kernel.
 
     Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable; Dao et al. (FlashAttention), arXiv 2205.14135,
     algorithm 4.
@@ -181,12 +180,11 @@ def with_recomputed(
     again = {"none": (), "full": tuple(row.operation for row in rows if row.operation != "head")}
     again["save_dots"] = ("attention scores, values", "dispatch, combine", "experts")
     again["names"] = again["full"]
-    if run.remat.policy == "none" and not kernels.logits_again and kernels.attention not in SCORES_AGAIN:
+    if run.remat.policy == "none" and kernels.attention not in SCORES_AGAIN:
         return rows
     times = {
         row.operation: Fraction(row.operation in again[run.remat.policy])
         + (SCORES_AGAIN.get(kernels.attention, 0) if row.operation == "attention scores, values" else 0)
-        + (kernels.logits_again and row.operation == "head")
         for row in rows
     }
     less = last_products_left_out(run, stack, routing) if run.remat.policy in ("full", "names") else {}

@@ -42,8 +42,8 @@ BATCH_ARRAYS: Final = 5
 LOSS_STREAMS: Final = 3
 LOSS_LOGITS: Final = 2
 LOSS_LOGITS_IN_PLACE: Final = 1
-"""At the loss: the last stream, its norm and their gradient; a chunk of logits and its gradient. On TPUs a single chunk
-becomes its gradient in place.
+"""At the loss: the last stream, its norm and their gradient; logits that are one chunk, and their gradient, which on
+TPUs takes their place.
 
 Source: measured on compiled steps (jax 0.12), XLA on CPU 3.5 and 1.8, libtpu's own account for TPUs."""
 
@@ -159,7 +159,7 @@ def moments(
     layers = Layers(run, stack, mesh, activations, weights, of_kind)
     sizes = bytes_by_name(activations, mesh.axes)
     cast = cast_stacks(run, stack, mesh, tensors)
-    logits = loss_logits(run, batch, activations) * sizes["logits"]
+    logits = logits_at_work(run, batch, activations, sizes["logits"], weights.head_gradient)
     loss = LOSS_STREAMS * sizes["residual"] + logits + weights.head
     return Moments(
         batch=BATCH_ARRAYS * FLOAT32_BYTES * batch.tokens_per_device,
@@ -182,11 +182,18 @@ def moved_moments(run: RunSpec, weights: WeightMemory) -> int:
     return weights.all_gradients
 
 
-def loss_logits(run: RunSpec, batch: BatchPlan, activations: tuple[ActivationPlan, ...]) -> int:
-    """How many arrays of the size of a chunk of logits there are at once."""
-    chunk = named(activations, "logits").shape[0]
-    whole = chunk == batch.micro_sequences * run.model.seq_len
-    return LOSS_LOGITS_IN_PLACE if whole and run.mesh.hardware.platform == "tpu" else LOSS_LOGITS
+def logits_at_work(
+    run: RunSpec, batch: BatchPlan, activations: tuple[ActivationPlan, ...], logits: int, head_gradient: int
+) -> int:
+    """Bytes of logits, of which a chunk takes `logits`, and of what is made of them: where there are several chunks,
+    their gradient in the compute dtype, and the head's, which all chunks add to.
+
+    Source: moec.runtime.losses; seen in compiled steps for h100 (jax 0.12), vocabularies of 24Ki to 128Ki.
+    """
+    dtype = run.model.dtype
+    if named(activations, "logits").shape[0] < batch.micro_sequences * run.model.seq_len:
+        return logits + logits * BYTES_PER_ELEMENT[dtype.compute] // BYTES_PER_ELEMENT[dtype.logits] + head_gradient
+    return logits * (LOSS_LOGITS_IN_PLACE if run.mesh.hardware.platform == "tpu" else LOSS_LOGITS)
 
 
 def cast_stacks(run: RunSpec, stack: StackPlan, mesh: MeshPlan, tensors: tuple[TensorPlan, ...]) -> int:
@@ -208,12 +215,14 @@ def cast_stacks(run: RunSpec, stack: StackPlan, mesh: MeshPlan, tensors: tuple[T
 class WeightMemory:
     """Bytes of weights on their way through a step. `used` are those of a layer as it multiplies with them, by layer,
     0 where they are used as they are stored; `gradients` those of a layer, `outside_gradients` those of the tables
-    and the last norm; `head` the matrix from hidden states to logits as it is used."""
+    and the last norm; `head` the matrix from hidden states to logits as it is used, `head_gradient` its gradient as
+    chunks of the loss add it up."""
 
     used: Mapping[int, int]
     gradients: Mapping[int, int]
     outside_gradients: int
     head: int
+    head_gradient: int
 
     @property
     def all_gradients(self) -> int:
@@ -235,8 +244,9 @@ def weight_memory(run: RunSpec, mesh: MeshPlan, tensors: tuple[TensorPlan, ...])
             gradients[layer] = gradients.get(layer, 0) + own
     outside = [tensor for tensor in tensors if not tensor.layers and tensor.trainable]
     role = "embedding" if run.model.tie_embeddings else "head"
-    head = sum(size * local_elements(tensor, whole) for tensor in outside if tensor.role == role) if copied else 0
-    return WeightMemory(used, gradients, FLOAT32_BYTES * sum(local_elements(one, mesh.axes) for one in outside), head)
+    head = sum(local_elements(tensor, whole) for tensor in outside if tensor.role == role)
+    of_outside = FLOAT32_BYTES * sum(local_elements(one, mesh.axes) for one in outside)
+    return WeightMemory(used, gradients, of_outside, size * head if copied else 0, FLOAT32_BYTES * head)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from runs import BASELINE, CPU, GPU, LAPTOP, POD, TPU, mesh
 
 from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, factored_elements, stem
 from moec.compiler.formulas.roofline import compute_bound_rows, matmul_flops_per_second, peak_flops_per_second
-from moec.compiler.passes.estimate_memory import moments, weight_memory
+from moec.compiler.passes.estimate_memory import logits_at_work, moments, weight_memory
 from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
 from moec.compiler.pipeline import plan_run
 from moec.compiler.plan import Plan
@@ -160,6 +160,16 @@ def test_a_scanned_step_makes_a_whole_period_again_and_an_unrolled_one_a_layer()
     more = planned(full).memory.activations - planned(unrolled).memory.activations
     residual = activation_bytes(planned(full).activations[0], planned(full).mesh.axes)
     assert 0.7 * dense.remade - 6 * residual < more < dense.remade + moe.remade
+
+
+def test_chunks_of_the_loss_add_up_the_gradient_of_a_head_that_is_whole_over_fsdp():
+    wordy = replace(BASELINE, model=replace(BASELINE.model, vocab_size=2**16))
+    narrow = replace(wordy, model=replace(wordy.model, dtype=replace(wordy.model.dtype, compute="bfloat16")))
+    for run, expected in ((BASELINE, 200), (wordy, 207), (narrow, 157)):
+        plan = planned(run)
+        assert logits_at_work(plan.run, plan.batch, plan.activations, logits=100, head_gradient=7) == expected
+    cut = planned(on(wordy, fsdp=8))
+    assert weight_memory(cut.run, cut.mesh, cut.tensors).head_gradient == 4 * 2**16 * wordy.model.d_model
 
 
 def test_the_fullest_moment_of_a_model_with_a_large_vocabulary_is_the_loss():

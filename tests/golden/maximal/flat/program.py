@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:01cf7ffb43972e1666fdf6f4149fa4211fa74b5c8b01369117e100037f143cef
+Hash of its other lines: sha256:a422ce6dde9d03cf1154e25edb9816ec33a02fa15e3be024ee13eb9fbd210481
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -184,11 +184,11 @@ def objective(model: Model, batch: Batch) -> Objective:
     the last 2 are means over 2 MoE layers (resolved.moe:46).
     """
     hidden_BSD, _, routers = model(batch)
-    prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, dtype="bfloat16")
+    prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, z_loss=0.0001, dtype="bfloat16")
     return objective_of(
         {
             "cross_entropy": prediction.cross_entropy,
-            "logits_z_loss": 0.0001 * prediction.squared_logsumexp,
+            "logits_z_loss": prediction.z_loss,
             "balance_loss": 0.003 * jnp.mean(routers.balance_loss),
             "router_z_loss": 0.0005 * jnp.mean(routers.z_loss),
         },

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:a213dc18930c94581c4d084f0c4c1a2f3cd3fe068cc00139546a8e79309bcaa1
+Hash of its other lines: sha256:396bfb37888babbf4a60cb73e979ea2dde0ceb61cc643f31e9e47dbd1aff6a4e
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -255,11 +255,11 @@ def objective(model: Model, batch: Batch) -> Objective:
     over 3 MoE layers (resolved.moe:48).
     """
     hidden_BSD, _, routers = model(batch)
-    prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, dtype="bfloat16")
+    prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, z_loss=0.0001, dtype="bfloat16")
     return objective_of(
         {
             "cross_entropy": prediction.cross_entropy,
-            "logits_z_loss": 0.0001 * prediction.squared_logsumexp,
+            "logits_z_loss": prediction.z_loss,
             "balance_loss": 0.003 * jnp.mean(routers.balance_loss),
         },
         routers,
