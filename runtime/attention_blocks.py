@@ -17,6 +17,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from moec.runtime.attention_scores import MASKED, by_head, by_token, grouped, masked_scores, seen
+from moec.runtime.buffers import zeros_after
 
 BLOCKS = 8
 """Blocks of a sequence, where they are neither too small nor too large for it."""
@@ -135,15 +136,12 @@ def _forward(
         mixed = rescale * old.mixed + _product("bgrsk,bgkh->bgrsh", exponentials, blocks.v[key])
         return _put(sums, Sums(largest, total, mixed), row), None
 
-    one_each = (*blocks.q.shape[:-1], 1)
-    empty = Sums(
-        jnp.full(one_each, MASKED, jnp.float32),
-        jnp.zeros(one_each, jnp.float32),
-        jnp.zeros(blocks.q.shape, jnp.float32),
-    )
-    sums, _ = jax.lax.scan(add, empty, pairs_P2)
-    mixed = by_token(_joined(sums.mixed / sums.total, q_BSNH.shape[1])).astype(q_BSNH.dtype)
-    return mixed, (q_BSNH, k_BKGH, v_BKGH, tokens, pairs_P2, mixed, sums.largest + jnp.log(sums.total))
+    one_each = jax.ShapeDtypeStruct((*blocks.q.shape[:-1], 1), jnp.float32)
+    mixed = jax.ShapeDtypeStruct(blocks.q.shape, jnp.float32)
+    empty = zeros_after(q_BSNH, Sums(one_each, one_each, mixed))
+    sums, _ = jax.lax.scan(add, empty._replace(largest=empty.largest + MASKED), pairs_P2)
+    mixed_BSNH = by_token(_joined(sums.mixed / sums.total, q_BSNH.shape[1])).astype(q_BSNH.dtype)
+    return mixed_BSNH, (q_BSNH, k_BKGH, v_BKGH, tokens, pairs_P2, mixed_BSNH, sums.largest + jnp.log(sums.total))
 
 
 def _backward(
@@ -170,8 +168,8 @@ def _backward(
         parts = ((to_q, row), (to_k, key), (to_v, key))
         return tuple(_put(x, x[at] + part, at) for x, (part, at) in zip(sums, parts, strict=True)), None
 
-    empty = tuple(jnp.zeros(x.shape, jnp.float32) for x in (blocks.q, blocks.k, blocks.v))
-    (to_q, to_k, to_v), _ = jax.lax.scan(add, empty, pairs_P2)
+    like = tuple(jax.ShapeDtypeStruct(x.shape, jnp.float32) for x in (blocks.q, blocks.k, blocks.v))
+    (to_q, to_k, to_v), _ = jax.lax.scan(add, zeros_after(gradient, like), pairs_P2)
     to_q = by_token(_joined(to_q, q_BSNH.shape[1])).astype(q_BSNH.dtype)
     to_k, to_v = (jnp.moveaxis(_joined(x, k_BKGH.shape[1]), 2, 1).astype(k_BKGH.dtype) for x in (to_k, to_v))
     return to_q, to_k, to_v, None, None
