@@ -11,12 +11,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from unittest.mock import patch
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from moec.runtime import attention_kernels, tiles
+from moec.runtime import attention_blocks, attention_kernels, tiles
 from moec.runtime.batch import Batch
 from moec.runtime.expert_network import ExpertWeights, on_slots
 from moec.runtime.losses import cross_entropy
@@ -45,7 +46,8 @@ def _is_float(argument: object) -> bool:
 
 
 def attention(sequences: int, length: int) -> Ways:
-    """The blockwise kernel with bands of several lengths; the longest is one square of scores."""
+    """The blockwise kernel with bands whose scores are kept and with blocks whose scores are made again, of several
+    lengths; the longest is one square of scores."""
     q, k, v = normal(sequences, length, 4, 32), normal(sequences, length, 2, 32), normal(sequences, length, 2, 32)
     segments = jnp.ones((sequences, length), jnp.int32)
 
@@ -53,12 +55,12 @@ def attention(sequences: int, length: int) -> Ways:
         return jnp.sum(attention_kernels.blockwise(q, k, v, segments, window=None, softcap=None) ** 2)
 
     ways = {}
-    usual = attention_kernels.LEAST_BAND
-    for band in (64, 128, 256, 512, 1024):
-        if band <= length:
-            attention_kernels.LEAST_BAND = band
-            ways[f"bands of {band}"] = jitted(total, q, k, v)
-    attention_kernels.LEAST_BAND = usual
+    for size in (size for size in (64, 128, 256, 512, 1024) if size <= length):
+        with patch.multiple(attention_kernels, KEPT_LENGTH=length, BAND=size):
+            ways[f"bands of {size}"] = jitted(total, q, k, v)
+        one_size = patch.multiple(attention_blocks, SMALLEST_BLOCK=size, LARGEST_BLOCK=size)
+        with patch.object(attention_kernels, "KEPT_LENGTH", 0), one_size:
+            ways[f"blocks of {size}"] = jitted(total, q, k, v)
     return ways
 
 

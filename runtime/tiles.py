@@ -8,12 +8,12 @@ known at run time alone; its gradient is therefore written out here.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 from jax import numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from moec.runtime.buffers import zeros_after
 from moec.runtime.expert_network import ExpertWeights, on_one_device
 from moec.runtime.feed_forward import Activation, activate
 
@@ -56,7 +56,7 @@ def _forward(
 ) -> tuple[jax.Array, Kept]:
     padded = _padded(x_RD, tile)
     hidden = jax.ShapeDtypeStruct((padded.shape[0], weights.w_up.shape[2]), x_RD.dtype)
-    empty = _zeros_after(padded, (padded, None if weights.w_gate is None else hidden, hidden))
+    empty = zeros_after(padded, (padded, None if weights.w_gate is None else hidden, hidden))
 
     def expert(filled: tuple, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
         own_weights, start, count = own
@@ -97,7 +97,7 @@ def _backward(
         return (to_x, to_weights), None
 
     sums = jax.tree.map(lambda weight: jax.ShapeDtypeStruct(weight.shape, jnp.float32), weights)
-    empty = _zeros_after(gradient, (x, sums))
+    empty = zeros_after(gradient, (x, sums))
     numbers = jnp.arange(counts_E.shape[0])
     (to_x, to_weights), _ = jax.lax.scan(expert, empty, (numbers, weights, _starts(counts_E), counts_E))
     to_weights = jax.tree.map(lambda total, weight: total.astype(weight.dtype), to_weights, weights)
@@ -155,13 +155,6 @@ def _sum(gradient: jax.Array) -> jax.Array:
 
 def _starts(counts_E: jax.Array) -> jax.Array:
     return jnp.cumsum(counts_E) - counts_E
-
-
-def _zeros_after(needed: jax.Array, like: Any) -> Any:
-    """Zeros like a tree of arrays, made no earlier than `needed`: XLA is free to fill the buffers of all layers at the
-    start of a step, where nothing tells it to wait."""
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
-    return jax.lax.optimization_barrier((zeros, needed))[0]
 
 
 def _padded(x_RD: jax.Array, tile: int) -> jax.Array:

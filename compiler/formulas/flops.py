@@ -10,14 +10,15 @@ from moec.compiler.typed import Activation
 
 GATED: Final[frozenset[Activation]] = frozenset(("swiglu", "geglu"))
 
-LEAST_BAND: Final = 64
-BANDS: Final = 16
-PIECE: Final = 512
+BAND: Final = 64
 KEPT_LENGTH: Final = 512
-"""The kernel `blockwise`: queries of its smallest band, how many bands it has at most, queries whose scores are in
-memory at a time, and the length up to which all scores are kept for the backward pass.
+BLOCKS: Final = 8
+SMALLEST_BLOCK: Final = 128
+LARGEST_BLOCK: Final = 512
+"""The kernel `blockwise`: queries of a band where scores are kept for the backward pass, the length up to which they
+are, and beyond it the number of blocks and the tokens of one.
 
-Source: the same names in moec.runtime.attention_kernels; a test holds the two together."""
+Source: the same names in moec.runtime.attention_kernels and attention_blocks; a test holds them together."""
 
 
 def matmul_flops(*dims: int) -> int:
@@ -38,28 +39,35 @@ def mean_visible_keys(seq_len: int, window: int | None) -> Fraction:
     return seen - Fraction(seen * seen, 2 * seq_len)
 
 
-def attention_band(seq_len: int) -> int:
-    """Queries of one band of the kernel `blockwise`. Source: moec.runtime.attention_kernels._bands."""
-    return max(LEAST_BAND, ceil(seq_len / BANDS))
+def block_length(seq_len: int) -> int:
+    """Tokens of a block of the kernel `blockwise`. Source: moec.runtime.attention_blocks.block_length."""
+    return ceil(seq_len / max(min(BLOCKS, seq_len // SMALLEST_BLOCK), ceil(seq_len / LARGEST_BLOCK), 1))
 
 
 def mean_computed_keys(seq_len: int, window: int | None, kernel: str) -> Fraction:
     """Keys per token that a kernel really multiplies with, masked ones included.
 
     `reference` takes all S; `blockwise` takes, for each band of queries, the keys from the first that its window
-    leaves to the band's end; for fused kernels no more than what is seen is counted.
+    leaves to the band's end, where the sequence is long in whole blocks; for fused kernels no more than what is seen
+    is counted.
     Source: moec.runtime.attention_kernels.
     """
     if kernel == "reference":
         return Fraction(seq_len)
     if kernel != "blockwise":
         return mean_visible_keys(seq_len, window)
-    band, pairs = attention_band(seq_len), 0
-    for start in range(0, seq_len, band):
-        stop = min(start + band, seq_len)
+    makes_again = makes_scores_again(seq_len, kernel)
+    rows, computed = block_length(seq_len) if makes_again else BAND, 0
+    for start in range(0, seq_len, rows):
+        stop = start + rows if makes_again else min(start + rows, seq_len)
         first = 0 if window is None else max(0, start - window + 1)
-        pairs += (stop - start) * (stop - first)
-    return Fraction(pairs, seq_len)
+        computed += (stop - start) * (stop - (first // rows * rows if makes_again else first))
+    return Fraction(computed, seq_len)
+
+
+def makes_scores_again(seq_len: int, kernel: str) -> bool:
+    """Whether the kernel `blockwise` keeps no scores. Source: moec.runtime.attention_kernels.blockwise."""
+    return kernel == "blockwise" and seq_len > KEPT_LENGTH
 
 
 def attention_flops(visible_keys: Fraction, n_heads: int, d_head: int) -> Fraction:

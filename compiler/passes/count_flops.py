@@ -15,6 +15,7 @@ from typing import Final
 from moec.compiler.formulas.depth_routing import Mix, taken_tokens
 from moec.compiler.formulas.flops import (
     attention_flops,
+    makes_scores_again,
     matmul_flops,
     matrices_of,
     mean_computed_keys,
@@ -37,7 +38,8 @@ from moec.compiler.typed import ExpertsSpec, FfnSpec, ModelSpec, RunSpec
 
 SCORES_AGAIN: Final = {"cudnn": Fraction(1, 2), "splash": Fraction(3, 2)}
 """What a fused attention kernel multiplies again in its backward pass, of its forward products. It keeps no scores:
-cuDNN makes them again; splash does in both of its kernels, and the gradient to them too."""
+cuDNN makes them again; splash does in both of its kernels, and the gradient to them too. So does `blockwise` beyond
+some length, once."""
 
 
 def count_flops(
@@ -172,7 +174,7 @@ def with_recomputed(
 ) -> tuple[FlopRow, ...]:
     """The rows with what the backward pass does again: the layers under `full` and `names` but for what is kept or not
     read, what is not a plain matmul of weights under `save_dots` (attention and experts have batch dims, which that
-    policy does not keep); under any policy the scores in a fused attention kernel.
+    policy does not keep); under any policy the scores in an attention kernel that keeps none.
 
     Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable; Dao et al. (FlashAttention), arXiv 2205.14135,
     algorithm 4.
@@ -180,11 +182,12 @@ def with_recomputed(
     again = {"none": (), "full": tuple(row.operation for row in rows if row.operation != "head")}
     again["save_dots"] = ("attention scores, values", "dispatch, combine", "experts")
     again["names"] = again["full"]
-    if run.remat.policy == "none" and kernels.attention not in SCORES_AGAIN:
+    scores = scores_again(run.model.seq_len, kernels.attention)
+    if run.remat.policy == "none" and not scores:
         return rows
     times = {
         row.operation: Fraction(row.operation in again[run.remat.policy])
-        + (SCORES_AGAIN.get(kernels.attention, 0) if row.operation == "attention scores, values" else 0)
+        + (scores if row.operation == "attention scores, values" else 0)
         for row in rows
     }
     less = last_products_left_out(run, stack, routing) if run.remat.policy in ("full", "names") else {}
@@ -197,6 +200,11 @@ def with_recomputed(
         )
         for row in rows
     )
+
+
+def scores_again(seq_len: int, kernel: str) -> Fraction:
+    """What the kernel multiplies again, of its forward products."""
+    return Fraction(1, 2) if makes_scores_again(seq_len, kernel) else SCORES_AGAIN.get(kernel, Fraction())
 
 
 def last_products_left_out(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None) -> Mapping[str, Fraction]:

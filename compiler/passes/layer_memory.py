@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
 from typing import Final
 
-from moec.compiler.formulas.flops import attention_band, mean_computed_keys
-from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, named, stem
+from moec.compiler.formulas.flops import BAND, makes_scores_again, mean_computed_keys
+from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, named
 from moec.compiler.passes.choose_kernels import LANES, choose_attention
 from moec.compiler.plan import ActivationPlan, LayerKind, MeshPlan, StackPlan
 from moec.compiler.typed import RunSpec
@@ -72,12 +71,8 @@ kept: where the stream is not float32 each norm also keeps its argument and its 
 
 Source: as COPIES; runtime.norms for the last, seen on fit_h200_scan of benchmarks/memory.py."""
 
-SCORES_AT_WORK: Final[Mapping[str, Fraction]] = {"cpu": Fraction(2), "gpu": Fraction(2), "tpu": Fraction(5, 2)}
-SCORES_AT_WORK_ONE_HEAD: Final[Mapping[str, Fraction]] = {**SCORES_AT_WORK, "tpu": Fraction(1, 2)}
-"""Float32 arrays of the size of all scores of a layer that are in memory at once where scores are made again: XLA does
-not put off one band until another is done. The second where every query head has keys of its own.
-
-Source: as SOFTMAX_COPIES."""
+SCORES_OF_A_PAIR: Final = 3
+"""Arrays of the scores of a pair of blocks at once. Source: moec.runtime.attention_blocks._backward."""
 
 SUMS_AT_WORK: Final = 2
 """Arrays of splash attention's sums at once, those of the forward pass that is made again and of the backward pass.
@@ -92,7 +87,7 @@ DOTS: Final = ("q", "k", "v", "attention_out", "ffn_gate", "ffn_up", "ffn_out", 
 class LayerMemory:
     """Bytes of one layer: `kept` from its forward to its backward pass, `remade` in the backward pass, and `extra` for
     gradients on the way: of the largest array of the branch, of the rows that experts gave back, and of the stream, or
-    of all scores."""
+    of queries, keys and values."""
 
     kept: int
     remade: int
@@ -110,7 +105,7 @@ def layer_memory(
     if kind == "moe":
         copies = ROWS_BY_EXPERT if is_tiled(sizes) or is_dropless_on_tpu(run) else 1
         rows = copies * sizes["expert_out"] + choice_bytes(run, activations, mesh)
-    extra = sizes["residual"] + max(branch, rows, scores_at_work(run, mesh, activations))
+    extra = sizes["residual"] + max(branch, rows, attention_at_work(run, mesh, activations))
     if run.remat.policy == "none":
         return LayerMemory(sum(arrays.values()), 0, extra)
     names = kept_names(run)
@@ -154,8 +149,8 @@ def arrays_of_layer(
         copies |= COPIES_IN_TILES
     found = {name: copies.get(name, 1) * sizes[name] for name in (*ATTENTION, *BRANCH[kind]) if name in sizes}
     if "weights" in found:
-        weights = named(activations, "weights")
-        softmax = 0 if is_one_band(weights) else SOFTMAX_COPIES[run.mesh.hardware.platform]
+        kept = not makes_scores_again(run.model.seq_len, choose_attention(run, mesh)[0])
+        softmax = SOFTMAX_COPIES[run.mesh.hardware.platform] if kept else 0
         found["weights"] = int(softmax * found["weights"])
     for name in ("k", "v"):
         found[name] = int(slices_of_keys(run, mesh) * found[name])
@@ -184,21 +179,17 @@ def streams_kept(run: RunSpec, stack: StackPlan, mesh: MeshPlan) -> int:
     return STREAMS_UNROLLED_ALONE if alone else STREAMS
 
 
-def is_one_band(weights: ActivationPlan) -> bool:
-    """Whether these are the scores of a band of queries, which the kernel makes again in the backward pass."""
-    return weights.shape[2] < weights.shape[3]
-
-
 def slices_of_keys(run: RunSpec, mesh: MeshPlan) -> Fraction:
-    """How often keys and values are kept: the kernel `blockwise` cuts out those that each band sees, and XLA keeps the
-    pieces, but not on TPUs and not where the step is spread over devices.
+    """How often keys and values are kept: where the kernel `blockwise` goes by bands it cuts out those that each band
+    sees, and XLA keeps the pieces, but not on TPUs and not where the step is spread over devices.
 
     Source: moec.runtime.attention_kernels._bands; measured as COPIES."""
-    kernel = choose_attention(run, mesh)[0]
-    if kernel != "blockwise" or mesh.devices > 1 or run.mesh.hardware.platform == "tpu":
+    kernel, seq_len = choose_attention(run, mesh)[0], run.model.seq_len
+    if kernel != "blockwise" or makes_scores_again(seq_len, kernel):
         return Fraction(1)
-    seq_len = run.model.seq_len
-    return max(Fraction(1), mean_computed_keys(seq_len, run.model.attention.window, kernel) / attention_band(seq_len))
+    if mesh.devices > 1 or run.mesh.hardware.platform == "tpu":
+        return Fraction(1)
+    return max(Fraction(1), mean_computed_keys(seq_len, run.model.attention.window, kernel) / BAND)
 
 
 def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: MeshPlan) -> int:
@@ -208,19 +199,25 @@ def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: Me
     return top_k * activation_bytes(replace(residual, dtype="float32"), mesh.axes)
 
 
-def scores_at_work(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
-    """Bytes of scores in the backward pass of a layer that makes them again, 0 where it keeps them or has none; the
-    mask of the kernel `cudnn`, which is made for every layer; what the kernel `splash` gives back besides."""
-    weights = next((activation for activation in activations if stem(activation) == "weights"), None)
-    if weights is None:
-        return cudnn_mask_bytes(run, mesh, activations) + splash_sums_bytes(run, mesh, activations)
-    if not is_one_band(weights):
-        return 0
-    keys = ceil(mean_computed_keys(run.model.seq_len, run.model.attention.window, "blockwise"))
-    whole = replace(weights, shape=(*weights.shape[:2], run.model.seq_len, keys))
-    shared = run.model.attention.n_kv_heads < run.model.attention.n_heads
-    arrays = SCORES_AT_WORK if shared else SCORES_AT_WORK_ONE_HEAD
-    return int(arrays[run.mesh.hardware.platform] * activation_bytes(whole, mesh.axes))
+def attention_at_work(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """What the kernel `blockwise` works with where it makes scores again; the mask of the kernel `cudnn`, which is made
+    for every layer; what the kernel `splash` gives back besides."""
+    kernel = choose_attention(run, mesh)[0]
+    if makes_scores_again(run.model.seq_len, kernel):
+        return blocks_bytes(mesh, activations)
+    return cudnn_mask_bytes(run, mesh, activations) + splash_sums_bytes(run, mesh, activations)
+
+
+def blocks_bytes(mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """Queries, keys, values and the output's gradient cut into blocks, the gradients to the first three in float32, and
+    the scores of one pair of blocks, their exponentials and the gradient to them.
+
+    Source: moec.runtime.attention_blocks._backward.
+    """
+    heads = [named(activations, name) for name in ("q", "k", "v")]
+    cut = sum(activation_bytes(one, mesh.axes) for one in (*heads, heads[0]))
+    gradients = sum(activation_bytes(replace(one, dtype="float32"), mesh.axes) for one in heads)
+    return cut + gradients + SCORES_OF_A_PAIR * activation_bytes(named(activations, "weights"), mesh.axes)
 
 
 def cudnn_mask_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
-from moec.compiler.formulas.flops import GATED, KEPT_LENGTH, PIECE, attention_band, mean_computed_keys
+from moec.compiler.formulas.flops import GATED, block_length, makes_scores_again, mean_computed_keys
 from moec.compiler.passes.choose_grouped_matmul import BY_ROWS
 from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import ActivationPlan, BatchPlan, DimSpec, KernelPlan, RoutingPlan
@@ -93,12 +93,12 @@ class Sizes:
         return ActivationPlan(name, dims, shape, tuple(AXES_OF_DIM[dim] for dim in dims), dtype)
 
     def weights(self, kernels: KernelPlan) -> ActivationPlan:
-        """The attention weights that are in memory at a time: all that the kernel computes, or some queries' of a
-        band against all keys. Rounding: up, to whole keys per query."""
+        """The attention weights that are in memory at a time: all that the kernel computes, or those of a block of
+        queries and one of keys. Rounding: up, to whole keys per query."""
         seq_len, window = self.size("S"), self.run.model.attention.window
         queries, keys = seq_len, ceil(mean_computed_keys(seq_len, window, kernels.attention))
-        if kernels.attention == "blockwise" and seq_len > KEPT_LENGTH:
-            queries, keys = min(attention_band(seq_len), PIECE), seq_len
+        if makes_scores_again(seq_len, kernels.attention):
+            queries = keys = block_length(seq_len)
         shape = (self.size("B"), self.size("N"), queries, keys)
         return ActivationPlan("weights_BNSS", tuple("BNSS"), shape, (BATCH_AXES, ("model",), ("seq",), ()), "float32")
 

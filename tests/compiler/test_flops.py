@@ -50,21 +50,43 @@ def test_the_window_formula_is_the_mean_of_the_visible_keys_up_to_half_a_key():
     assert abs(counted - mean_visible_keys(seq_len, window)) <= Fraction(1, 2)
 
 
-@pytest.mark.parametrize(("seq_len", "window"), [(256, None), (512, 64), (2_048, None), (2_048, 700), (1_300, 300)])
-def test_blocks_compute_the_keys_that_counting_them_finds(seq_len, window):
+@pytest.mark.parametrize(("seq_len", "window"), [(200, None), (256, None), (512, 64)])
+def test_bands_compute_the_keys_that_counting_them_finds(seq_len, window):
     pairs = 0
-    band = max(64, -(-seq_len // 16))
     for query in range(seq_len):
-        start = query // band * band
+        start = query // 64 * 64
         first = 0 if window is None else max(0, start - window + 1)
-        pairs += min(start + band, seq_len) - first
+        pairs += min(start + 64, seq_len) - first
     assert mean_computed_keys(seq_len, window, "blockwise") == Fraction(pairs, seq_len)
 
 
-@pytest.mark.parametrize("name", ["LEAST_BAND", "BANDS", "PIECE", "KEPT_LENGTH"])
-def test_the_compiler_and_the_runtime_agree_on_bands(name):
-    text = (Path(__file__).parents[2] / "runtime" / "attention_kernels.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("seq_len", "window", "block"),
+    [(1_024, None, 128), (1_024, 200, 128), (1_300, 300, 163), (2_048, 1, 256), (9_000, 4_096, 500)],
+)
+def test_blocks_compute_the_pairs_in_which_a_query_sees_a_key(seq_len, window, block):
+    assert formulas.block_length(seq_len) == block
+    reach = seq_len if window is None else window
+    seen = set()
+    for query in range(-(-seq_len // block) * block):
+        seen |= {(query // block, key // block) for key in range(max(0, query - reach + 1), query + 1, block)}
+        seen |= {(query // block, query // block)}
+    assert mean_computed_keys(seq_len, window, "blockwise") == Fraction(len(seen) * block**2, seq_len)
+
+
+@pytest.mark.parametrize("name", ["BAND", "KEPT_LENGTH", "BLOCKS", "SMALLEST_BLOCK", "LARGEST_BLOCK"])
+def test_the_compiler_and_the_runtime_agree_on_bands_and_blocks(name):
+    runtime = Path(__file__).parents[2] / "runtime"
+    files = (runtime / "attention_kernels.py", runtime / "attention_blocks.py")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
     assert f"\n{name} = {getattr(formulas, name)}\n" in text
+
+
+def test_scores_of_long_sequences_are_made_again_in_blocks():
+    kept, again = (flops(replace(BASELINE, model=replace(BASELINE.model, seq_len=length))) for length in (512, 1_024))
+    assert kept.executed_train_per_token == kept.conventions["padded"]
+    half = Fraction(row(again, "attention scores, values").executed_flops_per_token) / 2
+    assert again.executed_train_per_token == again.conventions["padded"] + half
 
 
 def test_a_fused_kernel_is_charged_for_what_is_seen_only():

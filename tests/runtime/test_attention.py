@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from moec.runtime import attention_kernels, cudnn_attention
+from moec.runtime import attention_blocks, attention_kernels, cudnn_attention
 from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads, visible
 from moec.runtime.batch import Batch
 from moec.runtime.cudnn_attention import lengths_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-SEQUENCES, LENGTH, HEADS, KV_HEADS, D_HEAD = 2, 12, 4, 2, 6
+SEQUENCES, LENGTH, HEADS, KV_HEADS, D_HEAD = 2, 13, 4, 2, 6
 VARIANTS = [(None, None), (3, None), (None, 2.0), (5, 1.0)]
 
 
-@pytest.fixture(params=["reference", "blockwise", "bands of 5", "pieces of 2"])
+@pytest.fixture(params=["reference", "blockwise", "bands of 5", "blocks of 5"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "bands of 5":
-        monkeypatch.setattr(attention_kernels, "LEAST_BAND", 5)
-    if request.param == "pieces of 2":
-        monkeypatch.setattr(attention_kernels, "LEAST_BAND", 6)
-        monkeypatch.setattr(attention_kernels, "PIECE", 2)
+        monkeypatch.setattr(attention_kernels, "BAND", 5)
+    if request.param == "blocks of 5":
         monkeypatch.setattr(attention_kernels, "KEPT_LENGTH", 0)
+        monkeypatch.setattr(attention_blocks, "SMALLEST_BLOCK", 4)
+        assert attention_blocks.block_length(LENGTH) == 5
     return "reference" if request.param == "reference" else "blockwise"
 
 
@@ -62,14 +62,14 @@ def test_every_kernel_is_softmax_over_the_visible_past(batch_of, kernel, window,
     np.testing.assert_allclose(mixed[real], by_loops(*heads(), batch, window, softcap)[real], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("window", [None, 3])
-def test_all_kernels_have_the_same_gradient(batch_of, kernel, window) -> None:
+@pytest.mark.parametrize(("window", "softcap"), VARIANTS)
+def test_all_kernels_have_the_same_gradient(batch_of, kernel, window, softcap) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
     real = batch.segments_BS[..., None, None] > 0
 
     def gradient(kernel: str):
         def loss(q, k, v):
-            mixed, _ = attend(q, k, v, batch, None, kernel=kernel, window=window)
+            mixed, _ = attend(q, k, v, batch, None, kernel=kernel, window=window, softcap=softcap)
             return jnp.sum(jnp.sin(mixed) * real)
 
         return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*heads())

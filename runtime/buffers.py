@@ -1,0 +1,15 @@
+"""When the buffers that a loop fills are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+
+def zeros_after(needed: jax.Array, like: Any) -> Any:
+    """Zeros like a tree of arrays, made no earlier than `needed`: XLA is free to fill the buffers of all layers at the
+    start of a step, where nothing tells it to wait."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+    return jax.lax.optimization_barrier((zeros, needed))[0]
