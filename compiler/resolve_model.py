@@ -72,6 +72,7 @@ def _attention(values: Values) -> AttentionSpec:
         bias=values.flag("bias"),
         softcap=_real_or_none(values, "softcap"),
         kernel=values.word("kernel"),
+        max_documents=None if values.is_word("max_documents", "none") else values.integer("max_documents"),
     )
 
 

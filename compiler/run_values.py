@@ -152,6 +152,7 @@ def _attention(attention: AttentionSpec) -> Mapping[str, Value]:
         "bias": _value(attention.bias),
         "softcap": _or_none(attention.softcap),
         "kernel": Word(attention.kernel),
+        "max_documents": _or_none(attention.max_documents),
     }
 
 

@@ -53,7 +53,7 @@ class DtypeSpec:
 @dataclass(frozen=True, slots=True)
 class AttentionSpec:
     """`window` is in tokens, None sees the whole past; `softcap` caps the scores, None does not; `bias` is on
-    q, k, v and o.
+    q, k, v and o. cuDNN is told up to `max_documents` by their lengths, None: all by a mask.
     """
 
     n_heads: int
@@ -65,6 +65,7 @@ class AttentionSpec:
     bias: bool
     softcap: float | None
     kernel: Literal["auto", "reference", "blockwise", "cudnn", "splash"]
+    max_documents: int | None
 
 
 @dataclass(frozen=True, slots=True)

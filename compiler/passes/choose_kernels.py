@@ -33,12 +33,8 @@ CUDNN_LENGTH_MULTIPLE: Final = 2
 sequences with a mask, from jax._src.cudnn.fused_attention_stablehlo."""
 
 BY_LENGTHS: Final = ("h100", "h200", "b200", "gb200")
-"""The GPUs on which cuDNN is told documents by their lengths: Hopper and newer.
+"""The GPUs on which cuDNN can be told documents by their lengths: Hopper and newer.
 Source: jax._src.cudnn.fused_attention_stablehlo, check_is_flash_attention."""
-
-TOKENS_PER_DOCUMENT: Final = 256
-"""How long documents are on average at least, where cuDNN is told them by their lengths. Its workspace and time grow
-with the documents that may be: measured on one H100, docs/log.md 2026-11-28, 16 and 64 of a sequence of 4,096."""
 
 LOGITS_CHUNK_BYTES: Final = 128 * 2**20
 """Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing measurable."""
@@ -46,9 +42,12 @@ LOGITS_CHUNK_BYTES: Final = 128 * 2**20
 
 def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
     """The attention kernel and the tokens of one chunk of the loss. Errors: MOE5206, MOE7102, MOE7103,
-    MOE7106."""
+    MOE7106, MOE7108."""
     kernel, told = choose_attention(run, mesh)
-    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch), documents_of(run, kernel)), told
+    documents = run.model.attention.max_documents
+    if documents is not None and (cannot := lengths_cannot(run, kernel)):
+        told = (*told, codes.lengths_cannot(place(run, "model.attention.max_documents"), cannot))
+    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch), documents), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
@@ -71,11 +70,13 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
     return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, LANES, at),)
 
 
-def documents_of(run: RunSpec, kernel: str) -> int | None:
-    """How many documents of a sequence cuDNN's attention is told by their lengths, None where it is told by a mask."""
-    if kernel != "cudnn" or run.mesh.hardware.name not in BY_LENGTHS or run.model.attention.window is not None:
-        return None
-    return max(2, run.model.seq_len // TOKENS_PER_DOCUMENT)
+def lengths_cannot(run: RunSpec, kernel: str) -> str:
+    """Why documents cannot be told by their lengths to the kernel of this run, "" where they can."""
+    if kernel != "cudnn":
+        return f"the kernel of this run is {kernel}"
+    if run.mesh.hardware.name not in BY_LENGTHS:
+        return f"that needs a Hopper GPU or a newer one, not {run.mesh.hardware.name}"
+    return "" if run.model.attention.window is None else "with a window it knows a mask alone"
 
 
 def fastest_attention(run: RunSpec, mesh: MeshPlan) -> str:

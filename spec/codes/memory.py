@@ -18,6 +18,7 @@ CODES: Final = (
     CodeInfo("MOE7105", "error", "nothing that `auto` may become fits into memory"),
     CodeInfo("MOE7106", "error", "splash attention cannot run this model"),
     CodeInfo("MOE7107", "error", "a grouped-matmul kernel cannot multiply these experts"),
+    CodeInfo("MOE7108", "error", "cuDNN attention cannot be told documents by their lengths"),
     CodeInfo("MOE7201", "warning", "little memory is left"),
 )
 
@@ -64,6 +65,16 @@ def kernel_not_on_platform(
 def cudnn_cannot(span: Span, why: str) -> Diagnostic:
     return Diagnostic(
         "MOE7103", "error", f"cuDNN attention cannot run this model: {why}", span, helps=("write kernel = auto",)
+    )
+
+
+def lengths_cannot(span: Span, why: str) -> Diagnostic:
+    return Diagnostic(
+        "MOE7108",
+        "error",
+        f"cuDNN attention cannot be told documents by their lengths: {why}",
+        span,
+        helps=("write max_documents = none",),
     )
 
 
