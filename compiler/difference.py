@@ -139,6 +139,7 @@ _LAYOUT: Final = (
 )
 _COST: Final = (
     "model.attention.kernel",
+    "model.attention.max_documents",
     "model.experts.dispatch",
     "model.experts.grouped_matmul",
     "run.remat.policy",

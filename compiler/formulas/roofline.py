@@ -21,6 +21,11 @@ ACHIEVABLE_SHARE: Final = 0.8
 """Assumption where the catalogue has no measured rate: H100 reaches 798 of 989 TFLOP/s at 8192^3
 (reference/jax-facts.md)."""
 
+CUDNN_BY_LENGTHS, CUDNN_BY_MASK = 0.5, 0.25
+"""What cuDNN's attention reaches of the rate of a large matmul, as it is told documents: forward and backward, what the
+kernel computes again included, the causal half counted. Measured on one H100, 4 and 8 sequences of 4,096 tokens, 16
+heads of 128 (docs/log.md, 2026-11-28): 0.46 and 0.51 by lengths, 0.26 by a mask."""
+
 FLOAT32_SHARE: Final = 0.5
 """Assumption where the catalogue has no float32 rate: half of bfloat16, which is TF32 against bfloat16 on NVIDIA
 tensor cores."""

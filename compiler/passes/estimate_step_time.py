@@ -16,6 +16,8 @@ from moec.compiler.formulas.collectives import latency_seconds, ring_all_to_all_
 from moec.compiler.formulas.memory import BYTES_PER_ELEMENT, local_elements
 from moec.compiler.formulas.network import Network, fast_devices, network_of
 from moec.compiler.formulas.roofline import (
+    CUDNN_BY_LENGTHS,
+    CUDNN_BY_MASK,
     copy_bytes_per_second,
     devices_that_share,
     matmul_flops_per_second,
@@ -23,6 +25,7 @@ from moec.compiler.formulas.roofline import (
     peak_flops_per_second,
 )
 from moec.compiler.formulas.traffic import update_bytes
+from moec.compiler.passes.choose_kernels import choose_attention
 from moec.compiler.passes.count_traffic import traffic_rows
 from moec.compiler.passes.places import place
 from moec.compiler.plan import (
@@ -97,11 +100,21 @@ def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int) -> TimeRo
     forward, again = row.executed_flops_per_token, row.recomputed_flops_per_token
     passes = 3 + (Fraction(again) / forward if again else 0)
     flops = Fraction((3 * forward + again) * work.batch.tokens * shared) / mesh.devices
-    compute = float(flops) / operation_flops_per_second(hardware, dtype, row.operation)
+    compute = float(flops) / (operation_flops_per_second(hardware, dtype, row.operation) * cudnn_share(run, mesh, row))
     read = float(passes) * work.batch.micro_batches * weight_bytes(mesh.axes, work.tensors, row.operation, dtype)
     bandwidth = copy_bytes_per_second(hardware)
     memory = read / bandwidth if bandwidth else 0.0
     return TimeRow(row.operation, "memory" if memory > compute else "compute", max(memory, compute))
+
+
+def cudnn_share(run: RunSpec, mesh: MeshPlan, row: FlopRow) -> float:
+    """What cuDNN reaches of a matmul's rate in the scores of attention; 1 for all else, and where a calibration has
+    measured it."""
+    if row.operation != "attention scores, values" or run.mesh.hardware.calibration is not None:
+        return 1.0
+    if choose_attention(run, mesh)[0] != "cudnn":
+        return 1.0
+    return CUDNN_BY_MASK if run.model.attention.max_documents is None else CUDNN_BY_LENGTHS
 
 
 def weight_bytes(axes: Mapping[str, int], tensors: tuple[TensorPlan, ...], operation: str, dtype: str) -> int:

@@ -155,8 +155,10 @@ def arrays_of_layer(
     for name in ("k", "v"):
         found[name] = int(slices_of_keys(run, mesh) * found[name])
     found["residual"] = streams_kept(run, stack, mesh) * sizes["residual"]
-    if stack.scan and "weights" not in found and run.remat.policy == "none":
-        found["mask"] = cudnn_mask_bytes(run, mesh, activations)
+    if "weights" not in found:
+        found["sums"] = cudnn_sums_bytes(run, mesh, activations)
+        if stack.scan and run.remat.policy == "none":
+            found["mask"] = cudnn_mask_bytes(run, mesh, activations)
     return found
 
 
@@ -201,11 +203,12 @@ def choice_bytes(run: RunSpec, activations: tuple[ActivationPlan, ...], mesh: Me
 
 def attention_at_work(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
     """What the kernel `blockwise` works with where it makes scores again; the mask of the kernel `cudnn`, which is made
-    for every layer; what the kernel `splash` gives back besides."""
+    for every layer, and its workspace; what the kernel `splash` gives back besides."""
     kernel = choose_attention(run, mesh)[0]
     if makes_scores_again(run.model.seq_len, kernel):
         return blocks_bytes(mesh, activations)
-    return cudnn_mask_bytes(run, mesh, activations) + splash_sums_bytes(run, mesh, activations)
+    asides = cudnn_mask_bytes, cudnn_workspace_bytes, splash_sums_bytes
+    return sum(aside(run, mesh, activations) for aside in asides)
 
 
 def blocks_bytes(mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
@@ -236,6 +239,28 @@ def cudnn_mask_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activation
         sharding=(*residual.sharding[:2], ()),
     )
     return activation_bytes(pairs, mesh.axes) * 3 // 2
+
+
+def cudnn_sums_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """The logarithm of each query's sum of exponentials in float32 as cuDNN writes it for the backward pass where it is
+    told documents by their lengths: a whole sequence's for each document that may be.
+
+    Source: jax._src.cudnn.fused_attention_stablehlo, softmax_stat_shape.
+    """
+    documents = run.model.attention.max_documents or 0
+    queries = named(activations, "q")
+    sums = replace(queries, shape=(*queries.shape[:-1], 1), dtype="float32")
+    return documents * activation_bytes(sums, mesh.axes)
+
+
+def cudnn_workspace_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:
+    """The gradient of queries in float32 that cuDNN adds up in the backward pass where it is told documents by their
+    lengths: a whole sequence's for each document that may be.
+
+    Source: measured on one H100, docs/log.md 2026-11-28; a compiler without the GPU does not know it.
+    """
+    documents = run.model.attention.max_documents or 0
+    return documents * activation_bytes(replace(named(activations, "q"), dtype="float32"), mesh.axes)
 
 
 def splash_sums_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[ActivationPlan, ...]) -> int:

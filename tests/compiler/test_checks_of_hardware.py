@@ -89,6 +89,40 @@ def test_cudnn_is_refused_with_the_reason():
     assert "not 36" in told(in_bfloat16(replace(kernel(run, "cudnn", d_head=36))), "MOE7103").message
 
 
+def by_lengths(run: RunSpec, **attention) -> RunSpec:
+    return in_bfloat16(kernel(run, "auto", max_documents=16, **attention))
+
+
+def test_documents_are_told_by_their_lengths_where_cudnn_can():
+    plan, diagnostics = plan_run(by_lengths(replace(BASELINE, mesh=mesh(GPU))))
+    assert (plan.kernels.attention, plan.kernels.documents) == ("cudnn", 16)
+    assert not [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+    by_mask, _ = plan_run(in_bfloat16(replace(BASELINE, mesh=mesh(GPU))))
+    assert by_mask.kernels.documents is None
+    scores = [
+        {row.what: row.seconds for row in p.step_time.breakdown}["attention scores, values"] for p in (plan, by_mask)
+    ]
+    assert scores[1] == pytest.approx(2 * scores[0])
+    # The least that the documents add: their gradient of the queries in float32.
+    queries = 4 * plan.batch.tokens_per_device * BASELINE.model.d_model
+    assert plan.memory.total - by_mask.memory.total > 15 * queries
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (by_lengths(BASELINE), "the kernel of this run is blockwise"),
+        (by_lengths(replace(BASELINE, mesh=mesh(TPU))), "the kernel of this run is splash"),
+        (by_lengths(replace(BASELINE, mesh=mesh(GPU)), window=64), "with a window it knows a mask alone"),
+        (by_lengths(replace(BASELINE, mesh=mesh(replace(GPU, name="a100")))), "a Hopper GPU or a newer one, not a100"),
+    ],
+)
+def test_documents_by_their_lengths_are_refused_with_the_reason(run, why):
+    diagnostic = told(run, "MOE7108")
+    assert why in diagnostic.message
+    assert diagnostic.helps == ("write max_documents = none",)
+
+
 def test_splash_is_refused_where_its_blocks_do_not_fit():
     run = replace(kernel(BASELINE, "splash"), mesh=mesh(TPU))
     odd = told(replace(run, model=replace(run.model, seq_len=64)), "MOE7106")

@@ -9,8 +9,16 @@ import pytest
 from moec.runtime.failure import RunError
 from moec.runtime.mesh import MeshShape
 from moec.runtime.proof import targets
-from moec.runtime.proof.targets import CHIPS, check_devices, check_installed, own_target, read_target
-from moec.runtime.proof.topology import device_description
+from moec.runtime.proof.targets import (
+    CHIPS,
+    Target,
+    check_devices,
+    check_installed,
+    chip_named,
+    own_target,
+    read_target,
+)
+from moec.runtime.proof.topology import answering_for, compute_capability, device_description
 from moec.spec.hardware.catalogue import HARDWARE_NAMES, hardware
 
 POD = MeshShape("tpu_v5p", data=2, fsdp=16, expert=16, seq=1, model=1)
@@ -106,3 +114,12 @@ def test_a_gpu_s_description_is_whole_has_its_sources_and_agrees_with_the_catalo
     known = hardware(chip.name)
     assert float(values["memory_bandwidth"]) == pytest.approx(known.hbm_bytes_per_second, rel=0.02)
     assert float(values["device_memory_size"]) == pytest.approx(chip.hbm_bytes, rel=0.08)
+
+
+@pytest.mark.parametrize(("chip", "capability"), [("a100", (8, 0)), ("h100", (9, 0)), ("b200", (10, 0))])
+def test_a_gpu_that_is_not_there_says_what_it_can(chip: str, capability: tuple[int, int]) -> None:
+    from jax._src.cudnn import fused_attention_stablehlo as attention
+
+    assert compute_capability(chip) == capability
+    with answering_for(Target(chip_named(chip), (1,))):
+        assert attention.check_compute_capability("9.0") == (capability >= (9, 0))

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:0b23e7d33dd6c8e6f16780b025cbb706cb09b6d1896c6a453d0818cd4e558285
+Hash of its other lines: sha256:251230ff12abb858d05e7614efc789942d2d7127f74f3cbfa4452561d84dc228
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -30,7 +30,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
-# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:57)
+# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:58)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=1, expert=1, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -55,7 +55,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 344 (resolved.moe:24)."""
+    """SwiGLU feed-forward layer of width 344 (resolved.moe:25)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((128, 344), P("fsdp", "model"), std=0.0883883)  # [D/fsdp, F/model]
@@ -89,7 +89,7 @@ class DenseBlock(nnx.Module):
 
 class RoutedBlock(nnx.Module):
     """Layers 2 and 4: the 32 best of 256 tokens of a sequence go through a dense block, which sees no others; what
-    it adds is weighted with the router's score (resolved.moe:30).
+    it adds is weighted with the router's score (resolved.moe:31).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -99,7 +99,7 @@ class RoutedBlock(nnx.Module):
     def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
         scores_BS = score_tokens(x_BSD, self.w_depth, batch)
         # taken_tokens: capacity * seq_len = 0.125 * 256 is 32 tokens per sequence; in evaluation and generation those
-        # that score above 0 (resolved.moe:31)
+        # that score above 0 (resolved.moe:32)
         choice = choose_tokens(scores_BS, batch, capacity=32)
         taken_BCD = constrain(gather_tokens(x_BSD, choice), RESIDUAL)
         y_BCD, cache, _ = self.block(taken_BCD, choice.batch, cache)
@@ -129,7 +129,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; every activation is kept for the backward pass (resolved.moe:104)
+        # Computes in float32; every activation is kept for the backward pass (resolved.moe:105)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="none")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -140,7 +140,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.01 x binary cross-entropy of the depth routers; the last is the mean over 2 routed layers
-    (resolved.moe:34).
+    (resolved.moe:35).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch)
@@ -154,23 +154,23 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:99)."""
+    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:100)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:91)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:92)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
     )
 
 
-# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:78)
-# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:88)
+# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:79)
+# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:89)
 PROGRAM = Program(
     name="routed",
-    identity="sha256:54579bde7ef00ce59138e34cd1efe29f29a0843633cca92942c74dd23b07ede9",
+    identity="sha256:c00b6e43ab9f84ea9f3004b332d3f6b10d92f1dd61185106c10c8cbe5af3fc7e",
     mesh=MESH,
     model=Model,
     objective=objective,

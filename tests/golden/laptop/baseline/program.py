@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:9f3793cddb7952bf89dc20bd54774de84aa212a77cf9be92a563b0e33e417c44
+Hash of its other lines: sha256:7326bee2b17d0ec8ae2f38997990e954956b9327d45c2bd3b6519692a823d52f
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -29,7 +29,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
-# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:51)
+# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:52)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=1, expert=1, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -54,7 +54,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 344 (resolved.moe:24)."""
+    """SwiGLU feed-forward layer of width 344 (resolved.moe:25)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((128, 344), P("fsdp", "model"), std=0.0883883)  # [D/fsdp, F/model]
@@ -107,7 +107,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; every activation is kept for the backward pass (resolved.moe:98)
+        # Computes in float32; every activation is kept for the backward pass (resolved.moe:99)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="none")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -129,23 +129,23 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:93)."""
+    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:94)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:85)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:86)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
     )
 
 
-# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:72)
-# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:82)
+# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:73)
+# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:83)
 PROGRAM = Program(
     name="baseline",
-    identity="sha256:3575d19a5dbca3b67649844873e50c12ec5b98adf41449f0c4c6b60bf8ec7ac8",
+    identity="sha256:ac4fb575caf8fad8dc8d888177dd477aac92e36e04326526a2ece7dc886169a5",
     mesh=MESH,
     model=Model,
     objective=objective,

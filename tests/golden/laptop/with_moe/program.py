@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:aa575acd5fd2e85b7e1e59e56c6d322ebdd615b2ae3d1f1ea2756d5655fc0e5e
+Hash of its other lines: sha256:9df7c87de59b173fdde2b74b437fd92bcbda413f2f2e1f23e6b2aa96100980d2
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -30,7 +30,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
-# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:74)
+# 1 device (cpu) = data 1 x fsdp 1 x expert 1 x seq 1 x model 1 (resolved.moe:75)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=1, expert=1, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -55,7 +55,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 344 (resolved.moe:24)."""
+    """SwiGLU feed-forward layer of width 344 (resolved.moe:25)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((128, 344), P("fsdp", "model"), std=0.0883883)  # [D/fsdp, F/model]
@@ -71,7 +71,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """8 SwiGLU experts of width 344; each token goes to 2 of them, weighted by the softmax of all 8 logits, made to
-    sum to 1 (resolved.moe:30).
+    sum to 1 (resolved.moe:31).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -88,7 +88,7 @@ class Experts(nnx.Module):
             x_BSD, self.w_router, batch, top_k=2, score="softmax", order="score_then_topk", renormalize=True
         )
         # capacity: ceil(top_k * group_size * capacity_factor / n_experts) = ceil(2 * 256 * 1.25 / 8) is 80 slots per
-        # expert and group, 2.5 per token (resolved.moe:45)
+        # expert and group, 2.5 per token (resolved.moe:46)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -123,7 +123,7 @@ class DenseBlock(nnx.Module):
 
 
 class MoeBlock(nnx.Module):
-    """Layers 2 and 4: attention and experts, each normalised before (resolved.moe:37)."""
+    """Layers 2 and 4: attention and experts, each normalised before (resolved.moe:38)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((128,), P(None))  # [D]
@@ -162,7 +162,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; every activation is kept for the backward pass (resolved.moe:121)
+        # Computes in float32; every activation is kept for the backward pass (resolved.moe:122)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="none")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -173,7 +173,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.01 x balance loss + 0.001 x router z-loss; the last 2 are means over 2 MoE layers
-    (resolved.moe:47).
+    (resolved.moe:48).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch)
@@ -188,23 +188,23 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:116)."""
+    """A half cosine from 0.0003 to 3e-05 after 3 warm-up steps (resolved.moe:117)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.0003, warmup_steps=3, decay_steps=245, end_value=3e-5)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:108)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.1 (resolved.moe:109)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.1, mask=decay_mask),
     )
 
 
-# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:95)
-# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:105)
+# steps: ceil(wanted_tokens / batch_tokens) = ceil(1,000,000 / 4,096) is 245 steps (resolved.moe:96)
+# batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:106)
 PROGRAM = Program(
     name="with_moe",
-    identity="sha256:c11af474f52296db459aed75ff2b211e276aa466b6ab4cabb492c2225017c613",
+    identity="sha256:8f0960e05093f585978038353ddc2d45d7267e69ce457ae03672619d8b1f3e17",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:a422ce6dde9d03cf1154e25edb9816ec33a02fa15e3be024ee13eb9fbd210481
+Hash of its other lines: sha256:a41b68690c58e95d0312cfec26cc91287392df50b380e2a458f5dd7fe8c29ce7
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -29,7 +29,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
-# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:74)
+# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:75)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=2, expert=2, seq=1, model=2)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -67,7 +67,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """GEGLU feed-forward layer of width 96 (resolved.moe:24)."""
+    """GEGLU feed-forward layer of width 96 (resolved.moe:25)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((32, 96), P("fsdp", "model"), std=0.02)  # [D/fsdp, F/model]
@@ -87,7 +87,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """8 GELU experts of width 48; each token goes to 2 of them, weighted by the softmax of their 2 logits
-    (resolved.moe:30).
+    (resolved.moe:31).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -100,7 +100,7 @@ class Experts(nnx.Module):
         routing = route(
             x_BSD, self.w_router, batch, top_k=2, score="softmax", order="topk_then_score", renormalize=True
         )
-        # Dropless: an expert takes every token that chose it, in groups of 64 (resolved.moe:45)
+        # Dropless: an expert takes every token that chose it, in groups of 64 (resolved.moe:46)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -133,7 +133,7 @@ class DenseBlock(nnx.Module):
 
 
 class MoeBlock(nnx.Module):
-    """Layers 2 and 4: attention and experts, each normalised after it is added (resolved.moe:37)."""
+    """Layers 2 and 4: attention and experts, each normalised after it is added (resolved.moe:38)."""
 
     def __init__(self, init: Initializer) -> None:
         self.attention_norm = init.ones((32,), P(None))  # [D]
@@ -170,7 +170,7 @@ class Model(nnx.Module):
 
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
-        # Computes in float32; the backward pass computes each block again from its input (resolved.moe:105)
+        # Computes in float32; the backward pass computes each block again from its input (resolved.moe:106)
         x_BSD, caches, routers = run_layers(self.blocks, x_BSD, batch, caches, remat="full")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-6), caches, routers)
 
@@ -181,7 +181,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.0001 x mean squared logsumexp of the logits + 0.003 x balance loss + 0.0005 x router z-loss;
-    the last 2 are means over 2 MoE layers (resolved.moe:46).
+    the last 2 are means over 2 MoE layers (resolved.moe:47).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, z_loss=0.0001, dtype="bfloat16")
@@ -197,12 +197,12 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """Level at 0.01 (resolved.moe:101)."""
+    """Level at 0.01 (resolved.moe:102)."""
     return optax.constant_schedule(0.01)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """Adafactor after clipping the global norm at 1, weight decay 0.1 (resolved.moe:96)."""
+    """Adafactor after clipping the global norm at 1, weight decay 0.1 (resolved.moe:97)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.scale_by_factored_rms(),
@@ -213,11 +213,11 @@ def optimizer() -> optax.GradientTransformation:
     )
 
 
-# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:84)
-# batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:93)
+# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:85)
+# batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:94)
 PROGRAM = Program(
     name="flat",
-    identity="sha256:e78a5ed1c5c2bc0509ab0c3e087c6b863446264dc273dbfd238aa785385b0fa8",
+    identity="sha256:0fa9db9cb72572e21b0e37293c987e9001d68d633a6ad95363a0ef10dd96d2af",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:396bfb37888babbf4a60cb73e979ea2dde0ceb61cc643f31e9e47dbd1aff6a4e
+Hash of its other lines: sha256:5f65cafeab42e7b945c8770ac360b7927614336385b86300ba66358036dc3f3c
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -30,7 +30,7 @@ from moec.runtime.optimizers import decay_mask, matrix_dims, nudge_router_biases
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
-# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:76)
+# 8 devices (cpu) = data 1 x fsdp 2 x expert 2 x seq 1 x model 2 (resolved.moe:77)
 MESH = MeshShape(hardware="cpu", data=1, fsdp=2, expert=2, seq=1, model=2)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -68,7 +68,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """GEGLU feed-forward layer of width 96 (resolved.moe:25)."""
+    """GEGLU feed-forward layer of width 96 (resolved.moe:26)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((32, 96), P("fsdp", "model"), std=0.02)  # [D/fsdp, F/model]
@@ -88,7 +88,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """8 squared-ReLU experts of width 48; each token goes to 2 of them, weighted by the sigmoid of all 8 logits,
-    made to sum to 1, times 2.5 (resolved.moe:31).
+    made to sum to 1, times 2.5 (resolved.moe:32).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -113,7 +113,7 @@ class Experts(nnx.Module):
             bias=self.router_bias,
         )
         # capacity: ceil(top_k * group_size * capacity_factor / n_experts) = ceil(2 * 32 * 1.5 / 8) is 12 slots per
-        # expert and group, 3 per token (resolved.moe:46)
+        # expert and group, 3 per token (resolved.moe:47)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -132,7 +132,7 @@ class Experts(nnx.Module):
 
 
 class SharedExperts(nnx.Module):
-    """2 shared experts of width 48, together one squared-ReLU layer of width 96 (resolved.moe:41)."""
+    """2 shared experts of width 48, together one squared-ReLU layer of width 96 (resolved.moe:42)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_up = init.normal((32, 96), P("fsdp", "model"), std=0.02)  # [D/fsdp, F/model]
@@ -172,7 +172,7 @@ class DenseBlock(nnx.Module):
 
 class MoeBlock(nnx.Module):
     """Layers 3, 5 and 7: attention, normalised before and after, and experts, normalised after it is added
-    (resolved.moe:38).
+    (resolved.moe:39).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -232,7 +232,7 @@ class Model(nnx.Module):
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.float32), RESIDUAL)
         # Computes in float32; the backward pass keeps the named activations and computes the rest again
-        # (resolved.moe:124)
+        # (resolved.moe:125)
         x_BSD, caches, routers = scan_layers(
             self.periods,
             x_BSD,
@@ -252,7 +252,7 @@ class Model(nnx.Module):
 
 def objective(model: Model, batch: Batch) -> Objective:
     """Cross-entropy + 0.0001 x mean squared logsumexp of the logits + 0.003 x balance loss; the last is the mean
-    over 3 MoE layers (resolved.moe:48).
+    over 3 MoE layers (resolved.moe:49).
     """
     hidden_BSD, _, routers = model(batch)
     prediction = cross_entropy(hidden_BSD, model.head_DV(), batch, softcap=30.0, z_loss=0.0001, dtype="bfloat16")
@@ -267,12 +267,12 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def after_step(model: Model, routers: RouterReport) -> None:
-    """Moves the bias of each expert by 0.001 towards equal load (resolved.moe:50)."""
+    """Moves the bias of each expert by 0.001 towards equal load (resolved.moe:51)."""
     nudge_router_biases(model, routers, rate=0.001)
 
 
 def learning_rate() -> optax.Schedule:
-    """Level at 0.02 after 4 warm-up steps, down to 0.001 in the last 10 steps (resolved.moe:118)."""
+    """Level at 0.02 after 4 warm-up steps, down to 0.001 in the last 10 steps (resolved.moe:119)."""
     return optax.join_schedules(
         [
             optax.linear_schedule(0.0, 0.02, transition_steps=4),
@@ -284,7 +284,7 @@ def learning_rate() -> optax.Schedule:
 
 
 def optimizer() -> optax.GradientTransformation:
-    """Muon after clipping the global norm at 1, weight decay 0.05 (resolved.moe:110)."""
+    """Muon after clipping the global norm at 1, weight decay 0.05 (resolved.moe:111)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.contrib.muon(
@@ -301,11 +301,11 @@ def optimizer() -> optax.GradientTransformation:
     )
 
 
-# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:97)
-# batch: 1,024 tokens = 2 micro-batches of 8 sequences of 64 (resolved.moe:107)
+# steps: ceil(wanted_steps * batch_tokens / batch_tokens) = ceil(40 * 1,024 / 1,024) is 40 steps (resolved.moe:98)
+# batch: 1,024 tokens = 2 micro-batches of 8 sequences of 64 (resolved.moe:108)
 PROGRAM = Program(
     name="scanned",
-    identity="sha256:2450bb302afd23df1ad95e6dca7652ed8bd2f214ada70fda0e04ffe3d0578d0b",
+    identity="sha256:25369dd82538c2f39b8d470820f62432aaa0da8082c76fb1dc01d0968df3b983",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -6,7 +6,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:af0cf06d6abc49d2fa29e9731b3c65736f211492ba0ec963301849cac8a0023a
+Hash of its other lines: sha256:40327498beb5dae56be12f707bf8cef344818113760d7b91a10d2b787b9bfdcb
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -30,7 +30,7 @@ from moec.runtime.optimizers import decay_mask
 from moec.runtime.program import Checkpoints, Evaluation, Expectations, Guard, Program, Training
 from moec.runtime.tables import embed
 
-# 512 devices (tpu_v5p of topology 8x8x8) = data 2 x fsdp 16 x expert 16 x seq 1 x model 1 (resolved.moe:74)
+# 512 devices (tpu_v5p of topology 8x8x8) = data 2 x fsdp 16 x expert 16 x seq 1 x model 1 (resolved.moe:75)
 MESH = MeshShape(hardware="tpu_v5p", data=2, fsdp=16, expert=16, seq=1, model=1)
 
 # What flows between blocks: sequences over data, fsdp and expert, positions over seq, width over model.
@@ -61,7 +61,7 @@ class Attention(nnx.Module):
 
 
 class Ffn(nnx.Module):
-    """SwiGLU feed-forward layer of width 6,144 (resolved.moe:23)."""
+    """SwiGLU feed-forward layer of width 6,144 (resolved.moe:24)."""
 
     def __init__(self, init: Initializer) -> None:
         self.w_gate = init.normal((1536, 6144), P("fsdp", "model"), std=0.0255155)  # [D/fsdp, F/model]
@@ -77,7 +77,7 @@ class Ffn(nnx.Module):
 
 class Experts(nnx.Module):
     """128 SwiGLU experts of width 6,144; each token goes to 2 of them, weighted by the softmax of all 128 logits,
-    made to sum to 1 (resolved.moe:29).
+    made to sum to 1 (resolved.moe:30).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -94,7 +94,7 @@ class Experts(nnx.Module):
             x_BSD, self.w_router, batch, top_k=2, score="softmax", order="score_then_topk", renormalize=True
         )
         # capacity: ceil(top_k * group_size * capacity_factor / n_experts) = ceil(2 * 8,192 * 1 / 128) is 128 slots per
-        # expert and group, 2 per token (resolved.moe:44)
+        # expert and group, 2 per token (resolved.moe:45)
         y_BSD, dropped = apply_experts(
             x_BSD,
             routing,
@@ -133,7 +133,7 @@ class DenseBlock(nnx.Module):
 
 class MoeBlock(nnx.Module):
     """Layers 2, 4, ..., 12: attention, normalised before, and experts, normalised before and after
-    (resolved.moe:36).
+    (resolved.moe:37).
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -179,7 +179,7 @@ class Model(nnx.Module):
     def __call__(self, batch: Batch, caches: tuple[KeyValues, ...] | None = None) -> ModelOutput:
         x_BSD = constrain(embed(batch.tokens_BS, self.w_embed, dtype=jnp.bfloat16), RESIDUAL)
         # Computes in bfloat16; the backward pass keeps the results of matmuls and computes the rest again
-        # (resolved.moe:111)
+        # (resolved.moe:112)
         x_BSD, caches, routers = scan_layers(self.periods, x_BSD, batch, caches, remat="save_dots")
         return ModelOutput(rms_norm(x_BSD, self.final_norm, eps=1e-5), caches, routers)
 
@@ -189,7 +189,7 @@ class Model(nnx.Module):
 
 
 def objective(model: Model, batch: Batch) -> Objective:
-    """Cross-entropy + 0.01 x balance loss; the last is the mean over 6 MoE layers (resolved.moe:46)."""
+    """Cross-entropy + 0.01 x balance loss; the last is the mean over 6 MoE layers (resolved.moe:47)."""
     hidden_BSD, _, routers = model(batch)
     # Logits of 512 positions of every sequence at a time. cross_entropy_chunk: micro_sequences * positions = 1,024 *
     # 512 is 524,288 tokens
@@ -204,12 +204,12 @@ def objective(model: Model, batch: Batch) -> Objective:
 
 
 def learning_rate() -> optax.Schedule:
-    """A half cosine from 0.01 to 0.001 after 500 warm-up steps (resolved.moe:106)."""
+    """A half cosine from 0.01 to 0.001 after 500 warm-up steps (resolved.moe:107)."""
     return optax.warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=500, decay_steps=1608, end_value=0.001)
 
 
 def optimizer() -> optax.GradientTransformation:
-    """AdamW after clipping the global norm at 1, weight decay 0.0001 (resolved.moe:98)."""
+    """AdamW after clipping the global norm at 1, weight decay 0.0001 (resolved.moe:99)."""
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(learning_rate(), b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0001, mask=decay_mask),
@@ -217,11 +217,11 @@ def optimizer() -> optax.GradientTransformation:
 
 
 # steps: ceil(tokens_per_param * n_params / batch_tokens) = ceil(20 * 674,425,344 / 8,388,608) is 1,608 steps
-# (resolved.moe:84)
-# batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:95)
+# (resolved.moe:85)
+# batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:96)
 PROGRAM = Program(
     name="pretrain",
-    identity="sha256:a5a46b78b3853683d854881ef78a877dab916bcf0786ce3b0056b00a1e378eb3",
+    identity="sha256:d5b74b6cbc96e08346208a8c2e541572e95c19717ea48539a55ef443714f9231",
     mesh=MESH,
     model=Model,
     objective=objective,
