@@ -1,11 +1,16 @@
-"""What the kernels of attention have in common: which keys a query sees, its scores, and heads before tokens."""
+"""What the kernels of attention have in common: which keys a query sees, its scores, heads before tokens, and the heads
+of one device."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 from jax import numpy as jnp
+from jax.sharding import PartitionSpec
+
+from moec.runtime.mesh import BATCH_AXES, is_sharded
 
 MASKED = -1e30
 """The score of what is not seen; finite, so that a row that sees nothing gives a mean and not NaN."""
@@ -44,3 +49,14 @@ def by_token(x_BGRSH: jax.Array) -> jax.Array:
     """[B, S, N, H] again."""
     sequences, n_kv_heads, repeats, length, d_head = x_BGRSH.shape
     return jnp.moveaxis(x_BGRSH, 3, 1).reshape(sequences, length, n_kv_heads * repeats, d_head)
+
+
+def on_own_heads(
+    attend: Callable[..., jax.Array], q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, segments_BS: jax.Array
+) -> jax.Array:
+    """`attend(q, k, v, segments)` on each device for its own sequences and heads, for kernels that XLA cannot spread."""
+    if not is_sharded():
+        return attend(q_BSNH, k_BSGH, v_BSGH, segments_BS)
+    heads = PartitionSpec(BATCH_AXES, None, "model", None)
+    specs = (heads, heads, heads, PartitionSpec(BATCH_AXES, None))
+    return jax.shard_map(attend, in_specs=specs, out_specs=heads, check_vma=False)(q_BSNH, k_BSGH, v_BSGH, segments_BS)

@@ -12,9 +12,8 @@ from functools import partial
 
 import jax
 from jax import numpy as jnp
-from jax.sharding import PartitionSpec
 
-from moec.runtime.mesh import BATCH_AXES, is_sharded
+from moec.runtime.attention_scores import on_own_heads
 
 
 def cudnn(
@@ -43,7 +42,7 @@ def cudnn(
     try:
         if documents is None or window is not None:
             return by_mask(q_BSNH, k_BSGH, v_BSGH, segments_BS, window=window)
-        return _on_mesh(partial(_by_lengths_or_mask, documents=documents), q_BSNH, k_BSGH, v_BSGH, segments_BS)
+        return on_own_heads(partial(_by_lengths_or_mask, documents=documents), q_BSNH, k_BSGH, v_BSGH, segments_BS)
     except RuntimeError as error:
         raise RuntimeError(
             "kernel cudnn needs an NVIDIA GPU, or JAX's CUDA plugin to compile for one; kernel blockwise runs anywhere"
@@ -110,12 +109,3 @@ def _by_lengths_or_mask(
         k_BSGH,
         v_BSGH,
     )
-
-
-def _on_mesh(attend: partial[jax.Array], *arrays: jax.Array) -> jax.Array:
-    """`attend` for each device's own sequences and heads."""
-    if not is_sharded():
-        return attend(*arrays)
-    heads = PartitionSpec(BATCH_AXES, None, "model", None)
-    specs = (heads, heads, heads, PartitionSpec(BATCH_AXES, None))
-    return jax.shard_map(attend, in_specs=specs, out_specs=heads, check_vma=False)(*arrays)

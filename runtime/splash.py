@@ -12,9 +12,9 @@ import jax
 from jax import numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
-from jax.sharding import PartitionSpec
 
-from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded, platform
+from moec.runtime.attention_scores import on_own_heads
+from moec.runtime.mesh import axis_size, platform
 
 LANES = 128
 """Sequence lengths must be a multiple of it."""
@@ -49,11 +49,7 @@ def splash(
             f"{axis_size('seq')}; kernel blockwise takes any"
         )
     attend = functools.partial(_attend, window=window, softcap=softcap, interpret=interpret)
-    if not is_sharded():
-        return attend(q_BSNH, k_BSGH, v_BSGH, segments_BS)
-    heads = PartitionSpec(BATCH_AXES, None, "model", None)
-    specs = (heads, heads, heads, PartitionSpec(BATCH_AXES, None))
-    return jax.shard_map(attend, in_specs=specs, out_specs=heads, check_vma=False)(q_BSNH, k_BSGH, v_BSGH, segments_BS)
+    return on_own_heads(attend, q_BSNH, k_BSGH, v_BSGH, segments_BS)
 
 
 def _attend(
