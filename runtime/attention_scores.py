@@ -54,7 +54,7 @@ def by_token(x_BGRSH: jax.Array) -> jax.Array:
 def on_own_heads(
     attend: Callable[..., jax.Array], q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, segments_BS: jax.Array
 ) -> jax.Array:
-    """`attend(q, k, v, segments)` on each device for its own sequences and heads, for kernels that XLA cannot spread."""
+    """`attend(q, k, v, segments)` on each device for its own sequences and heads: XLA cannot spread some kernels."""
     if not is_sharded():
         return attend(q_BSNH, k_BSGH, v_BSGH, segments_BS)
     heads = PartitionSpec(BATCH_AXES, None, "model", None)
