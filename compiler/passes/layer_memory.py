@@ -7,7 +7,7 @@ of this file says so; all were set on the runs called fit_… of benchmarks/memo
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
@@ -16,7 +16,7 @@ from moec.compiler.formulas.flops import BAND, makes_scores_again, mean_computed
 from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, named
 from moec.compiler.passes.choose_kernels import LANES, choose_attention
 from moec.compiler.plan import ActivationPlan, LayerKind, MeshPlan, StackPlan
-from moec.compiler.typed import RunSpec
+from moec.compiler.typed import ModelSpec, RunSpec
 
 ATTENTION: Final = ("q", "k", "v", "weights", "mixed")
 BRANCH: Final[Mapping[LayerKind, tuple[str, ...]]] = {
@@ -147,6 +147,8 @@ def arrays_of_layer(
         copies |= COPIES_ON_TPU_SCANNED if stack.scan and run.remat.policy == "none" else COPIES_ON_TPU
     if is_tiled(sizes):
         copies |= COPIES_IN_TILES
+    if stack.scan and run.remat.policy == "none":
+        copies |= dict.fromkeys(gates_of_swiglu(run.model), 1)
     found = {name: copies.get(name, 1) * sizes[name] for name in (*ATTENTION, *BRANCH[kind]) if name in sizes}
     if "weights" in found:
         kept = not makes_scores_again(run.model.seq_len, choose_attention(run, mesh)[0])
@@ -160,6 +162,15 @@ def arrays_of_layer(
         if stack.scan and run.remat.policy == "none":
             found["mask"] = cudnn_mask_bytes(run, mesh, activations)
     return found
+
+
+def gates_of_swiglu(model: ModelSpec) -> Iterator[str]:
+    """The gates that swiglu takes. It has a gradient of its own, which keeps its arguments alone, and in a scan where
+    nothing is made again XLA keeps what JAX kept. Source: moec.runtime.feed_forward; as COPIES."""
+    if model.ffn is not None and model.ffn.activation == "swiglu":
+        yield "ffn_gate"
+    if model.experts is not None and model.experts.activation == "swiglu":
+        yield from ("expert_gate", "shared_gate")
 
 
 def is_tiled(names: Container[str]) -> bool:

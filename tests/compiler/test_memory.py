@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from runs import BASELINE, CPU, GPU, LAPTOP, POD, TPU, mesh
+from runs import BASELINE, CPU, FFN, GPU, LAPTOP, POD, TPU, mesh
 
 from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, factored_elements, stem
 from moec.compiler.formulas.roofline import compute_bound_rows, matmul_flops_per_second, peak_flops_per_second
@@ -138,10 +138,12 @@ def test_splash_attention_keeps_no_scores_and_works_with_a_sum_in_every_lane():
 def test_a_tpu_keeps_what_the_activation_takes_and_a_scan_all_that_jax_kept():
     unrolled, gpu = on_tpu(BASELINE, "blockwise"), replace(on_tpu(BASELINE, "blockwise"), mesh=mesh(GPU))
     scanned = replace(unrolled, layers=replace(unrolled.layers, scan=True))
+    other = replace(scanned, model=replace(scanned.model, ffn=replace(FFN, activation="geglu")))
     sizes = bytes_by_name(planned(BASELINE).activations, planned(BASELINE).mesh.axes)
-    kept = [layer_of(run, "dense", "none").kept for run in (unrolled, gpu, scanned)]
+    kept = [layer_of(run, "dense", "none").kept for run in (unrolled, gpu, scanned, other)]
     assert kept[0] < kept[1]
-    assert kept[2] - kept[0] == 3 * sizes["ffn_gate"] - 2 * sizes["residual"], "a scan keeps two streams fewer"
+    assert kept[2] - kept[0] == -2 * sizes["residual"], "a scan keeps two streams fewer, and swiglu its arguments alone"
+    assert kept[3] - kept[2] == 3 * sizes["ffn_gate"]
 
 
 def test_grouped_matmuls_of_a_tpu_work_with_three_arrays_of_all_rows():
