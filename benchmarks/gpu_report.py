@@ -20,7 +20,7 @@ NOT_CLAIMED = """\
 What is not claimed: other shapes, other devices, more than one of them; that a difference smaller than the quartiles is
 more than noise; that models learn anything from random tokens. Programs run one after the other, not in turns, for
 their memory does not fit side by side; with time left all are timed again in the same order, and their repetitions are
-put together. The two routings of a program take turns, step by step."""
+put together. The two routings of a program take turns, burst by burst."""
 ROOFLINE_NOTE = """\
 A product of square matrices of 8,192 in bfloat16, and a copy of 2 GiB whose bytes count read and written, on random
 numbers. Times of kernels, here and below, are those of the device's own clock, by JAX's profiler: 20 calls each."""

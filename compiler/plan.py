@@ -224,12 +224,10 @@ class StepTimePlan:
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
     """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all
-    devices go through the head and the cross-entropy at once. `documents` is how many of a sequence cuDNN's attention
-    is told by their lengths, None where it is told all by a mask, and for other kernels."""
+    devices go through the head and the cross-entropy at once."""
 
     attention: str
     cross_entropy_chunk: int
-    documents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

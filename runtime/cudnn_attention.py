@@ -66,7 +66,7 @@ def by_lengths(
     """Documents as `lengths_of` tells them. jax.nn has no such argument, so cuDNN is called where jax.nn calls it."""
     from jax._src.cudnn.fused_attention_stablehlo import MaskType, dot_product_attention
 
-    mixed = dot_product_attention(
+    mixed: jax.Array = dot_product_attention(
         q_BSNH,
         k_BSGH,
         v_BSGH,
@@ -77,7 +77,7 @@ def by_lengths(
         scale=1.0 / math.sqrt(q_BSNH.shape[-1]),
         mask_type=MaskType.PADDING_CAUSAL,
     )
-    return mixed[0] if isinstance(mixed, tuple | list) else mixed
+    return mixed
 
 
 def lengths_of(segments_BS: jax.Array, documents: int) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -45,8 +45,8 @@ class StepReport:
 
 
 COMPILER_OPTIONS: Final = {"gpu": {"xla_gpu_enable_triton_gemm": False}}
-"""By platform. Matmuls by cuBLAS alone: XLA's trial of Triton kernels for them takes two thirds of the compilation, and
-none won. Measured on one H100, docs/log.md 2026-11-28."""
+"""By platform. Matmuls by cuBLAS alone: XLA's trial of Triton kernels for them takes two thirds of the compilation,
+and steps are no faster for it. Measured on one H100, docs/log.md 2026-11-28."""
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepReport]]
 

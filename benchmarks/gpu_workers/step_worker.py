@@ -31,7 +31,7 @@ from moec.runtime.mesh import make_mesh
 from moec.runtime.placement import batch_sharding
 from moec.runtime.program import Program
 from moec.runtime.routing import Routing
-from moec.runtime.state import TrainState, initial_state, lay_out
+from moec.runtime.state import initial_state, lay_out
 from moec.runtime.train_step import StepReport, lower_train_step
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -121,20 +121,17 @@ def measure(wanted: Row, told: Answers) -> None:
     taken: dict[str, list[float]] = {name: [] for name in batches}
     reports: dict[str, StepReport] = {}
 
-    def burst(state: TrainState, own: Batch, steps: int) -> tuple[TrainState, StepReport]:
-        for _ in range(steps):
-            state, report = step(state, own)
-        jax.block_until_ready(report.loss)
-        return state, report
-
     began, rounds = time.perf_counter(), 0
     while rounds < WARM_UP + LEAST_BURSTS or time.perf_counter() - began < wanted["seconds"]:
         for name, own in batches.items():
             start = time.perf_counter()
-            state, reports[name] = burst(state, own, BURST)
+            for _ in range(BURST):
+                state, reports[name] = step(state, own)
+            jax.block_until_ready(reports[name].loss)
             taken[name].append((time.perf_counter() - start) / BURST)
         rounds += 1
-    kernels = {name: kernels_of(lambda own=own: step(state, own)[1].loss) for name, own in list(batches.items())[:1]}
+    traced, own = next(iter(batches.items()))
+    kernels = {traced: kernels_of(lambda: step(state, own)[1].loss)}
     for name, report in reports.items():
         told.tell(
             name,

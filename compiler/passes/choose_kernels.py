@@ -44,10 +44,9 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
     """The attention kernel and the tokens of one chunk of the loss. Errors: MOE5206, MOE7102, MOE7103,
     MOE7106, MOE7108."""
     kernel, told = choose_attention(run, mesh)
-    documents = run.model.attention.max_documents
-    if documents is not None and (cannot := lengths_cannot(run, kernel)):
+    if run.model.attention.max_documents is not None and (cannot := lengths_cannot(run, kernel)):
         told = (*told, codes.lengths_cannot(place(run, "model.attention.max_documents"), cannot))
-    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch), documents), told
+    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch)), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:

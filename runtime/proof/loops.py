@@ -50,7 +50,8 @@ def count_executions(module: Module) -> Executions:
                 length = trip_count(instruction, computation, module)
                 unknown.extend([instruction.name] if length is None else [])
                 factor = 1 if length is None else length
-            rare = _part(instruction, "false_computation", module)
+            is_choice = instruction.opcode == "conditional"
+            rare = _part(instruction, "false_computation", module) if is_choice else None
             for called in instruction.called:
                 if rare is not None and called == rare.name:
                     continue
