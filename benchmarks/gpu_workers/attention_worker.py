@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from answers import Answers, Row, about_jax, answers, asked, take_turn
 from jax import numpy as jnp
-from timing import judge, samples, worst_error
+from timing import UNTUNED, judge, samples, worst_error
 
 from moec.runtime import attention_kernels
 from moec.runtime.cudnn_attention import cudnn
@@ -22,7 +22,7 @@ from moec.runtime.cudnn_attention import cudnn
 DOCUMENTS_OF_SEQUENCE = 6
 OPERATIONS = ("forward", "forward and gradients")
 Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-Arrays = tuple[jax.Array, jax.Array, jax.Array]
+Arrays = tuple[jax.Array, ...]
 
 
 def segments(wanted: Row, documents: str) -> np.ndarray:
@@ -60,36 +60,42 @@ def attention(kernel: str, segments_BS: jax.Array, documents: int | None) -> Att
     return lambda q, k, v: by_name[kernel](q, k, v, segments_BS, window=None, softcap=None)
 
 
-def exact(segments_BS: jax.Array) -> Attention:
-    """The reference, whatever the dtype of its arguments in float32."""
+@partial(jax.jit, compiler_options=UNTUNED)
+def exact(q: jax.Array, k: jax.Array, v: jax.Array, segments_BS: jax.Array, gradient: jax.Array) -> Arrays:
+    """The reference's output and gradients, whatever the dtype of its arguments in float32."""
     order = jnp.arange(segments_BS.shape[1])
     seen = (order[:, None] >= order) & (segments_BS[:, :, None] == segments_BS[:, None, :])
-
-    def attend(*arrays: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision("highest"):
-            return attention_kernels.reference(*(x.astype(jnp.float32) for x in arrays), seen, softcap=None)
-
-    return attend
+    return with_gradients(partial(attention_kernels.reference, visible_BSK=seen, softcap=None), gradient)(
+        *(array.astype(jnp.float32) for array in (q, k, v))
+    )
 
 
-def both(attend: Attention, gradient: jax.Array) -> dict[str, Callable[..., tuple[jax.Array, ...]]]:
-    """The two operations, compiled."""
+def with_gradients(attend: Attention, gradient: jax.Array) -> Callable[..., Arrays]:
+    """The output and the gradients to q, k and v of one call."""
 
-    def with_gradients(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, ...]:
+    def call(q: jax.Array, k: jax.Array, v: jax.Array) -> Arrays:
         with jax.default_matmul_precision("highest" if q.dtype == jnp.float32 else "default"):
             mixed, pull_back = jax.vjp(attend, q, k, v)
             return (mixed, *pull_back(gradient.astype(mixed.dtype)))
 
-    return {"forward": jax.jit(lambda q, k, v: (attend(q, k, v),)), "forward and gradients": jax.jit(with_gradients)}
+    return call
 
 
-def error(name: str, wanted: Row, segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> float:
-    """The worst error of a head, of the output or a gradient. Only the first sequence is looked at: the reference has
-    all its scores in memory."""
-    first, own = tuple(array[:1] for array in arrays), segments_BS[:1]
-    ours = both(attention(wanted["kernel"], own, wanted["most_documents"]), gradient[:1])[name](*first)
-    reference = both(exact(own), gradient[:1])[name](*(array.astype(jnp.float32) for array in first))
-    errors = [worst_error(by_head(a), by_head(b)) for a, b in zip(ours, reference, strict=True)]
+def both(attend: Attention, gradient: jax.Array) -> dict[str, Callable[..., Arrays]]:
+    """The two operations, compiled."""
+    forward, backward = OPERATIONS
+    return {forward: jax.jit(lambda q, k, v: (attend(q, k, v),)), backward: jax.jit(with_gradients(attend, gradient))}
+
+
+def error(call: Callable[..., Arrays], segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> float:
+    """The worst error of a head of a sequence, of the output or a gradient. Sequences are computed together and held to
+    the reference one by one, for it has all their scores in memory."""
+    ours = call(*arrays)
+    errors = []
+    for index in range(len(segments_BS)):
+        one = slice(index, index + 1)
+        reference = exact(*(array[one] for array in arrays), segments_BS[one], gradient[one])
+        errors += [worst_error(by_head(a[one]), by_head(b)) for a, b in zip(ours, reference, strict=False)]
     return float(np.max(errors))
 
 
@@ -110,10 +116,11 @@ def measure(wanted: Row, told: Answers) -> None:
             jax.random.normal(key, (*ids.shape, count, wanted["d_head"]), wanted["dtype"])
             for key, count in zip(keys, heads, strict=True)
         )
-        calls, right = both(attention(wanted["kernel"], jnp.asarray(ids), wanted["most_documents"]), gradient), {}
+        documents_of = jnp.asarray(ids)
+        calls, right = both(attention(wanted["kernel"], documents_of, wanted["most_documents"]), gradient), {}
         for name in OPERATIONS:
             row = {"flops": flops(wanted, ids) * (1 if name == "forward" else 3), **about_jax()}
-            wrong = partial(error, name, wanted, jnp.asarray(ids), tuple(arrays), gradient)
+            wrong = partial(error, calls[name], documents_of, tuple(arrays), gradient)
             verdict = judge(wrong, wanted["dtype"])
             if "failed" in verdict:
                 told.tell(f"{documents}, {name}", **verdict, **row)

@@ -27,6 +27,9 @@ LIMITS = {"bfloat16": 1e-2, "float32": 1e-3}
 MESSAGE = 500
 """Characters of a message that are kept."""
 
+UNTUNED = {"xla_gpu_autotune_level": 0}
+"""How references are compiled: XLA would try many kernels for their float32 matmuls."""
+
 Ways = dict[str, Callable[[], object]]
 
 

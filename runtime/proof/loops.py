@@ -12,6 +12,7 @@ from moec.runtime.proof.hlo import Computation, Instruction, Module
 
 _KNOWN = re.compile(r'"known_trip_count":\s*\{"n":\s*"(\d+)"\}')
 _INDEX = re.compile(r"\bindex=(\d+)")
+_WHERE_TRUE = re.compile(r"\btrue_computation=%?([^\s,]+)")
 _DIRECTION = re.compile(r"\bdirection=(LT|LE|GT|GE|NE)")
 
 
@@ -29,8 +30,8 @@ class Executions:
 
 def count_executions(module: Module) -> Executions:
     """The number of runs of each computation that is reached from the entry. Where a truth value chooses, what it is
-    false for does not run: programs choose so between what they do and what they do for batches out of the ordinary.
-    All branches of other choices count."""
+    true for runs, where a number does, the first branch: programs choose so between what they do and what they do for
+    batches out of the ordinary."""
     times: dict[str, int] = defaultdict(int)
     unknown: list[str] = []
     in_loop: set[str] = set()
@@ -51,10 +52,7 @@ def count_executions(module: Module) -> Executions:
                 unknown.extend([instruction.name] if length is None else [])
                 factor = 1 if length is None else length
             is_choice = instruction.opcode == "conditional"
-            rare = _part(instruction, "false_computation", module) if is_choice else None
-            for called in instruction.called:
-                if rare is not None and called == rare.name:
-                    continue
+            for called in _usual(instruction) if is_choice else instruction.called:
                 visit(called, count * factor, looping or instruction.opcode == "while")
 
     visit(module.entry, 1, False)
@@ -74,6 +72,11 @@ def trip_count(loop: Instruction, caller: Computation, module: Module) -> int | 
         return None
     index = _counter_index(condition)
     return max(0, ceil((bound - _start(loop, caller, index)) / _step(body, index)))
+
+
+def _usual(choice: Instruction) -> tuple[str, ...]:
+    by_truth = _WHERE_TRUE.search(choice.attributes)
+    return by_truth.groups() if by_truth else choice.called[:1]
 
 
 def _part(loop: Instruction, which: str, module: Module) -> Computation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import jax
@@ -143,37 +144,53 @@ def test_heads_are_split_and_merged_as_matmuls(biased: bool) -> None:
     np.testing.assert_allclose(merged, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_documents_are_told_by_their_lengths_and_offsets() -> None:
+def test_documents_are_told_by_their_lengths_and_starts() -> None:
     segments = jnp.array([[4, 4, 5, 5, 5, 0, 0], [1, 1, 1, 1, 1, 1, 1], [1, 2, 3, 4, 5, 5, 0]])
-    lengths, offsets, count = lengths_of(segments, 3)
+    lengths, starts, count = lengths_of(segments, 3)
     np.testing.assert_array_equal(count, [3, 1, 6])
     np.testing.assert_array_equal(lengths[:2], [[2, 3, 2], [7, -1, -1]])
-    np.testing.assert_array_equal(offsets[:2], [[0, 2, 5, 7], [0, 7, -1, -1]])
+    np.testing.assert_array_equal(starts[:2], [[0, 2, 5, -1], [0, -1, -1, -1]])
+
+
+def test_cudnn_finds_every_document_where_it_starts(batch_of) -> None:
+    """JAX moves the lengths and the starts of all sequences together before it calls cuDNN."""
+    from jax._src.cudnn.fused_attention_stablehlo import _fix_seqlen_offsets
+
+    batch = batch_of(SEQUENCES, LENGTH)
+    lengths, starts, count = lengths_of(batch.segments_BS, 4)
+    q, k, _ = heads()
+    lengths, _, starts, _ = (np.ravel(array) for array in _fix_seqlen_offsets(lengths, lengths, starts, starts, q, k))
+    told = int(jnp.sum(count))
+    assert told > 2 * SEQUENCES
+    np.testing.assert_array_equal(starts[1:told], np.cumsum(lengths[: told - 1]) * HEADS * D_HEAD)
+    np.testing.assert_array_equal(starts[told:], SEQUENCES * LENGTH * HEADS * D_HEAD)
+    assert lengths[:told].sum() == SEQUENCES * LENGTH
 
 
 @pytest.mark.parametrize("documents", [1, 4])
-def test_cudnn_is_told_lengths_only_where_they_fit(batch_of, monkeypatch, documents: int) -> None:
-    """Both ways are replaced by the reference, one of them times two."""
+@pytest.mark.parametrize("are_whole", [False, True])
+def test_cudnn_is_told_as_little_as_will_do(batch_of, monkeypatch, documents: int, are_whole: bool) -> None:
+    """All ways are replaced by the reference, times a number of their own."""
     batch = batch_of(SEQUENCES, LENGTH)
+    if are_whole:
+        batch = dataclasses.replace(batch, segments_BS=jnp.ones_like(batch.segments_BS))
+    seen = visible(batch, batch.positions_BS, batch.segments_BS, None)
 
-    def by_reference(q, k, v, *told, **_):
-        seen = visible(batch, batch.positions_BS, batch.segments_BS, None)
-        return attention_kernels.reference(q, k, v, seen, softcap=None) * (2 if len(told) == 2 else 1)
+    def times(factor: int):
+        return lambda q, k, v, *_, **__: factor * attention_kernels.reference(q, k, v, seen, softcap=None)
 
-    monkeypatch.setattr(cudnn_attention, "by_lengths", by_reference)
-    monkeypatch.setattr(cudnn_attention, "by_mask", by_reference)
-    most = int(jnp.max(lengths_of(batch.segments_BS, 1)[2]))
-    assert 1 < most <= 4
+    for factor, way in enumerate(("whole", "by_lengths", "by_mask"), start=1):
+        monkeypatch.setattr(cudnn_attention, way, times(factor))
+    assert are_whole or 1 < int(jnp.max(lengths_of(batch.segments_BS, 1)[2])) <= 4
+    factor = 1 if are_whole else 2 if documents == 4 else 3
     q, k, v = (array.astype(jnp.bfloat16) for array in heads())
-    expected = by_reference(q, k, v) * (2 if most <= documents else 1)
 
     def mixed(q, k, v):
         return attend(q, k, v, batch, None, kernel="cudnn", documents=documents)[0]
 
-    np.testing.assert_array_equal(mixed(q, k, v), expected)
+    np.testing.assert_array_equal(mixed(q, k, v), times(factor)(q, k, v))
     ours = jax.grad(lambda q: jnp.sum(mixed(q, k, v).astype(jnp.float32)))(q)
-    factor = 2 if most <= documents else 1
-    wanted = jax.grad(lambda q: jnp.sum(by_reference(q, k, v).astype(jnp.float32)) * factor)(q)
+    wanted = jax.grad(lambda q: jnp.sum(times(factor)(q, k, v).astype(jnp.float32)))(q)
     np.testing.assert_allclose(ours.astype(jnp.float32), wanted.astype(jnp.float32), rtol=2e-2, atol=1e-3)
 
 

@@ -35,22 +35,29 @@ def test_a_bound_that_is_no_constant_is_told_and_counts_once(loop) -> None:
     assert executions.times["body"] == 1
 
 
-def test_of_a_choice_by_a_truth_value_the_true_branch_runs() -> None:
-    text = """HloModule step
+@pytest.mark.parametrize(
+    ("chooser", "branches"),
+    [
+        ("pred[]", "true_computation=%usual, false_computation=%rare"),
+        ("s32[]", "branch_computations={%usual, %rare, %rare}"),
+    ],
+)
+def test_of_a_choice_what_is_usual_runs(chooser: str, branches: str) -> None:
+    text = f"""HloModule step
 
-%usual (x: f32[4]) -> f32[4] {
-  ROOT %x = f32[4]{0} parameter(0)
-}
+%usual (x: f32[4]) -> f32[4] {{
+  ROOT %x = f32[4]{{0}} parameter(0)
+}}
 
-%rare (y: f32[4]) -> f32[4] {
-  ROOT %y = f32[4]{0} parameter(0)
-}
+%rare (y: f32[4]) -> f32[4] {{
+  ROOT %y = f32[4]{{0}} parameter(0)
+}}
 
-ENTRY %main (is_usual: pred[], z: f32[4]) -> f32[4] {
-  %is_usual = pred[] parameter(0)
-  %z = f32[4]{0} parameter(1)
-  ROOT %chosen = f32[4]{0} conditional(%is_usual, %z, %z), true_computation=%usual, false_computation=%rare
-}
+ENTRY %main (choice: {chooser}, z: f32[4]) -> f32[4] {{
+  %choice = {chooser} parameter(0)
+  %z = f32[4]{{0}} parameter(1)
+  ROOT %chosen = f32[4]{{0}} conditional(%choice, %z, %z), {branches}
+}}
 """
     times = count_executions(read_module(text)).times
     assert times["usual"] == 1
