@@ -75,6 +75,11 @@ def activate(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Arr
     raise ValueError(f"no activation {name!r} {'without' if gate is None else 'with'} a gate")
 
 
+def activate_halves(name: Activation, gate_up: jax.Array) -> jax.Array:
+    """`activate` where gate and up are the left and the right half of one array [..., 2F]."""
+    return _silu_times_half(gate_up) if name == "swiglu" else activate(name, *jnp.split(gate_up, 2, axis=-1))
+
+
 def silu(x: jax.Array) -> jax.Array:
     """`x * sigmoid(x)`, as `x/2 * (1 + tanh(x/2))`: the same function, and faster on a CPU."""
     return x * _sigmoid(x)
@@ -97,7 +102,11 @@ def _silu_times_forward(gate: jax.Array, up: jax.Array) -> tuple[jax.Array, tupl
 
 
 def _silu_times_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    gate, up, to_hidden = (array.astype(jnp.float32) for array in (*jax.lax.optimization_barrier(kept), gradient))
+    return _silu_times_gradients(*jax.lax.optimization_barrier(kept), gradient)
+
+
+def _silu_times_gradients(gate: jax.Array, up: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    gate, up, to_hidden = (array.astype(jnp.float32) for array in (gate, up, gradient))
     share = _sigmoid(gate)
     passed = gate * share
     to_gate = to_hidden * up * (share + passed * (1.0 - share))
@@ -105,6 +114,24 @@ def _silu_times_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array)
 
 
 _silu_times.defvjp(_silu_times_forward, _silu_times_backward)
+
+
+@jax.custom_vjp
+def _silu_times_half(gate_up: jax.Array) -> jax.Array:
+    """`_silu_times` of the halves of one array, of which neither they nor their gradients are ever copies."""
+    return _silu_times_forward(*jnp.split(gate_up, 2, axis=-1))[0]
+
+
+def _silu_times_half_forward(gate_up: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _silu_times_half(gate_up), gate_up
+
+
+def _silu_times_half_backward(kept: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    gate, up = jnp.split(jax.lax.optimization_barrier(kept), 2, axis=-1)
+    return (jnp.concatenate(_silu_times_gradients(gate, up, gradient), axis=-1),)
+
+
+_silu_times_half.defvjp(_silu_times_half_forward, _silu_times_half_backward)
 
 
 def _hidden(name: Activation, gate: jax.Array | None, up: jax.Array) -> jax.Array:
