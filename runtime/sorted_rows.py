@@ -53,24 +53,24 @@ def on_sorted_rows(
 def on_sorted_blocks(
     matmul: Matmul, x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation
 ) -> jax.Array:
-    """`on_sorted_rows` by a matmul that takes no notice of rows of no expert and gives zeros there, as do its
-    gradients: only where a bias is added are they set to zero again.
+    """`on_sorted_rows`, by a matmul that does not read rows of no expert and, as its gradients do, gives zeros there.
 
-    Gate and up are one product, so that their gradients to the rows are one too.
+    Gate and up are one product, of which the gradient to the rows is one too.
     """
-    expert_R, is_own_R1 = _owners(counts_E, x_RD.shape[0])
 
     def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
         y = matmul(x, w, counts_E)
-        return y if bias is None else jnp.where(is_own_R1, y + bias[expert_R], 0)
+        if bias is None:
+            return y
+        expert_R, is_own_R1 = _owners(counts_E, y.shape[0])
+        return jnp.where(is_own_R1, y + bias[expert_R], 0)
 
     x_RD = checkpoint_name(x_RD, "expert_buffer")
     if weights.w_gate is None:
         hidden_RF = activate(activation, None, affine(x_RD, weights.w_up, weights.b_up))
     else:
-        w_E_D_2F = jnp.concatenate([weights.w_gate, weights.w_up], axis=-1)
-        bias_E_2F = None if weights.b_gate is None else jnp.concatenate([weights.b_gate, weights.b_up], axis=-1)
-        hidden_RF = activate_halves(activation, affine(x_RD, w_E_D_2F, bias_E_2F))
+        bias = None if weights.b_gate is None else _beside(weights.b_gate, weights.b_up)
+        hidden_RF = activate_halves(activation, affine(x_RD, _beside(weights.w_gate, weights.w_up), bias))
     hidden_RF = checkpoint_name(hidden_RF, "expert_hidden")
     return affine(hidden_RF, weights.w_down, on_one_device(weights.b_down))
 
@@ -79,6 +79,10 @@ def _owners(counts_E: jax.Array, rows: int) -> tuple[jax.Array, jax.Array]:
     """The expert of each row [R], and whether it has one [R, 1]."""
     expert_R = jnp.repeat(jnp.arange(counts_E.shape[0]), counts_E, total_repeat_length=rows)
     return expert_R, (jnp.arange(rows) < jnp.sum(counts_E))[:, None]
+
+
+def _beside(gate: jax.Array, up: jax.Array) -> jax.Array:
+    return jnp.concatenate([gate, up], axis=-1)
 
 
 def matmul_by_megablox(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
