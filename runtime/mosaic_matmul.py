@@ -49,8 +49,8 @@ TILED = (plgpu.TilingTransform((8, WIDTH_MULTIPLE)), plgpu.SwizzleTransform(2 * 
 
 @partial(jax.jit, static_argnames="transposed")
 def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
-    """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x, sums in float32; undefined in rows behind
-    the last expert's.
+    """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x, sums in float32; zero in rows of no expert,
+    which are not read.
 
     Shapes: x [R, K], w [E, K, N] ([E, N, K] where transposed), counts [E]; counts and R are multiples of `BLOCK_ROWS`,
     K and N of `WIDTH_MULTIPLE`.
@@ -65,9 +65,11 @@ def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: b
     def work_of(index: jax.Array, expert_of_block: Any, x: Any, w: Any, y: Any) -> Work:
         row, column = plgpu.planar_snake(index, grid, 0, ROWS_TOGETHER)
         expert = expert_of_block[row]
+        own_steps = jnp.where(expert < n_experts, jnp.int32(steps), jnp.int32(0))
+        expert = jnp.minimum(expert, n_experts - 1)
         own_rows, own_columns = block.rows_at(row), block.columns_at(column)
         own_w = w.at[expert, own_columns] if transposed else w.at[expert, :, own_columns]
-        return Work(x.at[own_rows], own_w, y.at[own_rows, own_columns], steps, expert < n_experts)
+        return Work(x.at[own_rows], own_w, y.at[own_rows, own_columns], own_steps)
 
     return Kernel(
         name="grouped_matmul",
@@ -95,7 +97,7 @@ def outer(x_RD: jax.Array, y_RF: jax.Array, counts_E: jax.Array) -> jax.Array:
         # From the expert's first row on; its steps end before the rows do.
         summed = pl.ds(pl.multiple_of(starts[expert], BLOCK_ROWS), rows)
         out = total.at[expert, own_rows, own_columns]
-        return Work(x.at[summed, own_rows], y.at[summed, own_columns], out, steps[expert], True)
+        return Work(x.at[summed, own_rows], y.at[summed, own_columns], out, steps[expert])
 
     return Kernel(
         name="grouped_outer_product",
@@ -150,13 +152,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """References to what one block is the product of, and to the block; the steps it takes; whether it is wanted."""
+    """References to what one block is the product of, and to the block; and the steps it takes, zero for zeros."""
 
     left: Any
     right: Any
     out: Any
     steps: Any
-    is_wanted: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +193,7 @@ class Kernel:
         def with_memory(fetched: Any, stored: Any) -> None:
             @plgpu.nd_loop((self.n_blocks,), collective_axes="core")
             def _(loop: plgpu.NDLoopInfo) -> None:
-                work = self.work_of(loop.index[0], *refs)
-                pl.when(work.is_wanted)(lambda: self._compute(work, fetched, stored))
+                self._compute(self.work_of(loop.index[0], *refs), fetched, stored)
 
         nothing = self._pipeline(self.steps_in_flight, lambda *_: None, lambda _: None)
         pl.run_scoped(

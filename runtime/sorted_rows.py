@@ -1,8 +1,9 @@
 """The feed-forward network of each expert, over rows sorted by expert, by the grouped-matmul kernels of accelerators.
 
-A kernel gives `x[r] @ w[expert of r]` for rows of which each expert has as many as it got. What it leaves in rows that
-no expert has is undefined, so those rows, and with them their gradients, are set to zero in what goes into the network
-and after every matmul.
+A kernel gives `x[r] @ w[expert of r]` for rows of which each expert has as many as it got. Those of GPUs take whole
+blocks of rows of one expert, do not read the rows that no expert has and give zeros there. What a TPU's leaves there is
+undefined, so those rows, and with them their gradients, are set to zero in what goes into its network and after every
+matmul.
 Source: Gale et al., MegaBlocks, arXiv 2211.15841; jax.experimental.pallas.ops.tpu.megablox for TPUs.
 """
 
@@ -17,7 +18,7 @@ from jax import numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from moec.runtime.expert_network import ExpertWeights, on_one_device
-from moec.runtime.feed_forward import Activation, activate
+from moec.runtime.feed_forward import Activation, activate, activate_halves
 
 LARGEST_BLOCKS = (512, 1024, 1024)
 """Rows, columns of the rows and columns of the outputs of a block of `megablox`. They fit the vector memory of a v5e,
@@ -36,19 +37,52 @@ def on_sorted_rows(
 
     Rows behind the last expert's are zero. Partial sums over the model axis.
     """
-    rows = x_RD.shape[0]
-    expert_R = jnp.repeat(jnp.arange(counts_E.shape[0]), counts_E, total_repeat_length=rows)
-    is_own = (jnp.arange(rows) < jnp.sum(counts_E))[:, None]
+    expert_R, is_own_R1 = _owners(counts_E, x_RD.shape[0])
 
     def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
         y = matmul(x, w, counts_E)
-        return jnp.where(is_own, y if bias is None else y + bias[expert_R], 0)
+        return jnp.where(is_own_R1, y if bias is None else y + bias[expert_R], 0)
 
-    x_RD = checkpoint_name(jnp.where(is_own, x_RD, 0), "expert_buffer")
-    up = affine(x_RD, weights.w_up, weights.b_up)
-    gate = None if weights.w_gate is None else affine(x_RD, weights.w_gate, weights.b_gate)
-    hidden = checkpoint_name(activate(activation, gate, up), "expert_hidden")
-    return affine(hidden, weights.w_down, on_one_device(weights.b_down))
+    x_RD = checkpoint_name(jnp.where(is_own_R1, x_RD, 0), "expert_buffer")
+    up_RF = affine(x_RD, weights.w_up, weights.b_up)
+    gate_RF = None if weights.w_gate is None else affine(x_RD, weights.w_gate, weights.b_gate)
+    hidden_RF = checkpoint_name(activate(activation, gate_RF, up_RF), "expert_hidden")
+    return affine(hidden_RF, weights.w_down, on_one_device(weights.b_down))
+
+
+def on_sorted_blocks(
+    matmul: Matmul, x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation
+) -> jax.Array:
+    """`on_sorted_rows`, by a matmul that does not read rows of no expert and, as its gradients do, gives zeros there.
+
+    Gate and up are one product, of which the gradient to the rows is one too.
+    """
+
+    def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
+        y = matmul(x, w, counts_E)
+        if bias is None:
+            return y
+        expert_R, is_own_R1 = _owners(counts_E, y.shape[0])
+        return jnp.where(is_own_R1, y + bias[expert_R], 0)
+
+    x_RD = checkpoint_name(x_RD, "expert_buffer")
+    if weights.w_gate is None:
+        hidden_RF = activate(activation, None, affine(x_RD, weights.w_up, weights.b_up))
+    else:
+        bias = None if weights.b_gate is None else _beside(weights.b_gate, weights.b_up)
+        hidden_RF = activate_halves(activation, affine(x_RD, _beside(weights.w_gate, weights.w_up), bias))
+    hidden_RF = checkpoint_name(hidden_RF, "expert_hidden")
+    return affine(hidden_RF, weights.w_down, on_one_device(weights.b_down))
+
+
+def _owners(counts_E: jax.Array, rows: int) -> tuple[jax.Array, jax.Array]:
+    """The expert of each row [R], and whether it has one [R, 1]."""
+    expert_R = jnp.repeat(jnp.arange(counts_E.shape[0]), counts_E, total_repeat_length=rows)
+    return expert_R, (jnp.arange(rows) < jnp.sum(counts_E))[:, None]
+
+
+def _beside(gate: jax.Array, up: jax.Array) -> jax.Array:
+    return jnp.concatenate([gate, up], axis=-1)
 
 
 def matmul_by_megablox(x_RD: jax.Array, w_EDF: jax.Array, counts_E: jax.Array) -> jax.Array:
@@ -105,8 +139,8 @@ def _backward(
 _on_gpu.defvjp(_forward, _backward)
 
 by_megablox: Final = partial(on_sorted_rows, matmul_by_megablox)
-by_mosaic: Final = partial(on_sorted_rows, matmul_by_mosaic)
-by_triton: Final = partial(on_sorted_rows, matmul_by_triton)
+by_mosaic: Final = partial(on_sorted_blocks, matmul_by_mosaic)
+by_triton: Final = partial(on_sorted_blocks, matmul_by_triton)
 
 ROWS_OF_EXPERT: Final = {"mosaic_gpu": 128, "triton": 64}
 """What an expert's rows are multiples of, for the kernels that want whole blocks of one expert."""

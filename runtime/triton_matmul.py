@@ -30,7 +30,8 @@ the warps for the 128 x 128 of the gradient to the weights. Not measured on a GP
 
 @partial(jax.jit, static_argnames="transposed")
 def product(x_RK: jax.Array, w: jax.Array, counts_E: jax.Array, *, transposed: bool) -> jax.Array:
-    """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x, sums in float32; zero in rows of no expert.
+    """`x[r] @ w[expert of r]`, or by the transpose of w, in the type of x, sums in float32; zero in rows of no expert,
+    which are not read.
 
     Shapes: x [R, K], w [E, K, N] ([E, N, K] where transposed), counts [E]; counts and R are multiples of `BLOCK_ROWS`,
     K and N of `WIDTH_MULTIPLE`.

@@ -6,7 +6,7 @@ import pytest
 from jax import numpy as jnp
 
 from moec.runtime import reference
-from moec.runtime.feed_forward import activate, geglu, gelu, project, project_out, relu2, swiglu
+from moec.runtime.feed_forward import activate, activate_halves, geglu, gelu, project, project_out, relu2, swiglu
 
 GATE, UP = np.random.default_rng(0).normal(0.0, 2.0, (2, 3, 4, 6))
 
@@ -40,6 +40,32 @@ def test_the_gradient_of_swiglu_is_that_of_its_formula(dtype: str, tolerance: fl
 def test_swiglu_keeps_its_arguments_alone_for_the_backward_pass() -> None:
     kept = jax.tree.leaves(jax.vjp(swiglu, jnp.asarray(GATE), jnp.asarray(UP))[1])
     assert [leaf.shape for leaf in kept] == [GATE.shape, UP.shape]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["swiglu", "geglu"])
+def test_a_gated_activation_of_the_halves_of_an_array_is_that_of_two(name: str, dtype: str) -> None:
+    gate, up, slopes = (jnp.asarray(array, dtype) for array in (GATE, UP, UP - GATE))
+    both = jnp.concatenate([gate, up], axis=-1)
+    ours, to_both = jax.vjp(lambda both: activate_halves(name, both), both)
+    expected, to_each = jax.vjp(lambda gate, up: activate(name, gate, up), gate, up)
+    rounding = {"rtol": 1e-5, "atol": 1e-6} if dtype == "float32" else {"rtol": 2**-7, "atol": 2**-7}
+    pairs = (ours, expected), (to_both(slopes)[0], jnp.concatenate(to_each(slopes), axis=-1))
+    for array, wanted in pairs:
+        assert array.dtype == wanted.dtype == dtype
+        np.testing.assert_allclose(*(x.astype(jnp.float32) for x in (array, wanted)), **rounding)
+
+
+def test_gradients_of_swiglu_of_halves_are_numbers_far_from_zero() -> None:
+    both = jnp.array([[-1e4, 3.0], [1e4, 3.0]])
+    to_both = jax.vjp(lambda both: activate_halves("swiglu", both), both)[1](jnp.ones((2, 1)))[0]
+    np.testing.assert_array_equal(to_both, [[0.0, 0.0], [3.0, 1e4]])
+
+
+def test_swiglu_of_halves_keeps_the_one_array_for_the_backward_pass() -> None:
+    both = jnp.concatenate([GATE, UP], axis=-1)
+    kept = jax.tree.leaves(jax.vjp(lambda both: activate_halves("swiglu", both), both)[1])
+    assert [leaf.shape for leaf in kept] == [both.shape]
 
 
 @pytest.mark.parametrize(("name", "gate"), [("swiglu", None), ("gelu", GATE), ("tanh", None)])

@@ -18,6 +18,7 @@ from moec.runtime.batch import Batch
 from moec.runtime.dispatch import sort_by_expert
 from moec.runtime.expert_network import ExpertWeights
 from moec.runtime.experts import BY_ROWS, apply_experts, route
+from moec.runtime.feed_forward import Activation, activate
 from moec.runtime.sorted_rows import ROWS_OF_EXPERT, matmul_by_mosaic, matmul_by_triton
 from moec.runtime.weights import Weight
 
@@ -103,7 +104,9 @@ def check_a_kernel(kernel: str, blocks: tuple[int, ...], d_model: int, d_ff: int
     expected, pull_back = jax.vjp(functools.partial(reference, counts=counts), x, w)
     expected_to_x, expected_to_w = pull_back(slopes.astype(jnp.float32))
     assert (y.dtype, to_x.dtype, to_w.dtype) == (x.dtype, x.dtype, w.dtype)
-    close((y[:own], to_x[:own], to_w), (expected[:own], expected_to_x[:own], expected_to_w))
+    close((y, to_x, to_w), (expected, expected_to_x, expected_to_w))
+    assert not np.asarray(y[own:]).any()
+    assert not np.asarray(to_x[own:]).any()
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -141,9 +144,74 @@ def layer(kernel: str, ids: jax.Array, x: jax.Array, weights: ExpertWeights) -> 
     return jnp.where(is_real, y, 0), gradients
 
 
-def expert_weights() -> ExpertWeights:
+def expert_weights(*, gated: bool = True, biased: bool = True) -> ExpertWeights:
     shapes = ((D_MODEL, D_FF), (D_MODEL, D_FF), (D_FF, D_MODEL), (D_FF,), (D_FF,), (D_MODEL,))
-    return ExpertWeights(*(drawn(N_EXPERTS, *shape, seed=i, scale=0.2) for i, shape in enumerate(shapes)))
+    all_of_them = (drawn(N_EXPERTS, *shape, seed=i, scale=0.2) for i, shape in enumerate(shapes))
+    wanted = (gated, True, True, gated and biased, biased, biased)
+    return ExpertWeights(*(w if is_wanted else None for w, is_wanted in zip(all_of_them, wanted, strict=True)))
+
+
+def network(expert: np.ndarray, activation: Activation, x: jax.Array, weights: ExpertWeights) -> jax.Array:
+    """Each row by the network of its expert, in float32."""
+    own = jax.tree.map(lambda weight: weight.astype(jnp.float32)[expert], weights)
+
+    def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
+        return jnp.einsum("rd,rdf->rf", x, w) + (0 if bias is None else bias)
+
+    x = x.astype(jnp.float32)
+    up = affine(x, own.w_up, own.b_up)
+    gate = None if own.w_gate is None else affine(x, own.w_gate, own.b_gate)
+    return affine(activate(activation, gate, up), own.w_down, own.b_down)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "activation", "biased"),
+    [
+        pytest.param("mosaic_gpu", "swiglu", False, marks=NEEDS_STEPS),
+        pytest.param("mosaic_gpu", "swiglu", True, marks=[NEEDS_STEPS, pytest.mark.slow]),
+        ("triton", "swiglu", False),
+        ("triton", "swiglu", True),
+        ("triton", "geglu", False),
+        ("triton", "relu2", True),
+    ],
+)
+def test_experts_give_the_values_and_gradients_of_their_networks(kernel, activation, biased) -> None:
+    """In rows of no expert there is no number, neither in what comes in nor in the gradients of what goes out."""
+    multiple = ROWS_OF_EXPERT[kernel]
+    counts, rows = multiple * np.array([0, 2, 1, 0]), 4 * multiple
+    own, expert = int(counts.sum()), np.repeat(np.arange(N_EXPERTS), counts)
+    x, slopes = (drawn(rows, D_MODEL, seed=seed) for seed in (8, 9))
+    weights = expert_weights(gated=activation.endswith("glu"), biased=biased)
+
+    @jax.jit
+    def with_gradients(x, weights, slopes):
+        by_rows = functools.partial(BY_ROWS[kernel], activation=activation)
+        y, pull_back = jax.vjp(lambda x, weights: by_rows(x, jnp.asarray(counts, jnp.int32), weights), x, weights)
+        return y, *pull_back(slopes)
+
+    with on_gpu(kernel):
+        y, to_x, to_weights = jax.block_until_ready(
+            with_gradients(x.at[own:].set(jnp.nan), weights, slopes.at[own:].set(jnp.nan))
+        )
+    in_float32 = functools.partial(network, expert, activation)
+    expected, pull_back = jax.vjp(in_float32, x[:own], weights)
+    to_each = pull_back(slopes[:own].astype(jnp.float32))
+    # The gradients of biases are added up in bfloat16.
+    close((y[:own], to_x[:own], to_weights), (expected, *to_each), tolerance=0.05 if biased else 0.02)
+    assert not np.asarray(y[own:]).any()
+    assert not np.asarray(to_x[own:]).any()
+
+
+@pytest.mark.parametrize("kernel", MATMULS)
+def test_remat_finds_the_names_of_the_rows_of_experts(kernel) -> None:
+    def apply(x: jax.Array) -> jax.Array:
+        counts = jnp.full((N_EXPERTS,), ROWS_OF_EXPERT[kernel], jnp.int32)
+        return BY_ROWS[kernel](x, counts, expert_weights(), "swiglu")
+
+    rows = N_EXPERTS * ROWS_OF_EXPERT[kernel]
+    traced = str(jax.make_jaxpr(apply)(jax.ShapeDtypeStruct((rows, D_MODEL), jnp.bfloat16)))
+    assert "name=expert_buffer" in traced
+    assert "name=expert_hidden" in traced
 
 
 @pytest.mark.parametrize("kernel", MOSAIC_LATER)
