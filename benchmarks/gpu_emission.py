@@ -98,7 +98,7 @@ def attention(plan: Plan) -> list[Entry]:
         "n_kv_heads": model.attention.n_kv_heads,
         "d_head": model.attention.d_head,
         "dtype": model.dtype.compute,
-        "most_documents": model.attention.max_documents,
+        "most_documents": plan.kernels.documents,
     }
     return [
         {"kernel": kernel, "documents": ["whole"] if "without_mask" in kernel else ["whole", "packed"], **shape}

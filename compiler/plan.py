@@ -223,10 +223,12 @@ class StepTimePlan:
 
 @dataclass(frozen=True, slots=True)
 class KernelPlan:
-    """What the program writes: the kernel `attention` of moec.runtime.attention, and how many tokens over all
-    devices go through the head and the cross-entropy at once."""
+    """What the program writes: the kernel `attention` of moec.runtime.attention, how many documents of a sequence it is
+    told by their lengths, None where it is not, and how many tokens over all devices go through the head and the
+    cross-entropy at once."""
 
     attention: str
+    documents: int | None
     cross_entropy_chunk: int
 
 

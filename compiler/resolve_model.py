@@ -72,8 +72,14 @@ def _attention(values: Values) -> AttentionSpec:
         bias=values.flag("bias"),
         softcap=_real_or_none(values, "softcap"),
         kernel=values.word("kernel"),
-        max_documents=None if values.is_word("max_documents", "none") else values.integer("max_documents"),
+        max_documents=_max_documents(values),
     )
+
+
+def _max_documents(values: Values) -> int | Auto | None:
+    if values.is_word("max_documents", "auto"):
+        return "auto"
+    return None if values.is_word("max_documents", "none") else values.integer("max_documents")
 
 
 def _ffn(values: Values) -> FfnSpec:

@@ -82,7 +82,7 @@ def _value(plain: _Plain) -> Value:
             return Quantity(plain)
 
 
-def _or_none(plain: float | None) -> Value:
+def _or_none(plain: float | str | None) -> Value:
     return Word("none") if plain is None else _value(plain)
 
 

@@ -65,7 +65,7 @@ class AttentionSpec:
     bias: bool
     softcap: float | None
     kernel: Literal["auto", "reference", "blockwise", "cudnn", "splash"]
-    max_documents: int | None
+    max_documents: int | Auto | None
 
 
 @dataclass(frozen=True, slots=True)

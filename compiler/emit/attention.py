@@ -82,8 +82,8 @@ def _attend(plan: Plan) -> Code:
     spec = plan.run.model.attention
     arguments = [code("q_BSNH"), code("k_BSGH"), code("v_BSGH"), code("batch"), code("cache")]
     arguments.append(given("kernel", plan.kernels.attention))
-    if spec.max_documents is not None:
-        arguments.append(given("documents", spec.max_documents))
+    if plan.kernels.documents is not None:
+        arguments.append(given("documents", plan.kernels.documents))
     if spec.window is not None:
         arguments.append(given("window", spec.window))
     if spec.softcap is not None:

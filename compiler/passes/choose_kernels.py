@@ -36,6 +36,10 @@ BY_LENGTHS: Final = ("h100", "h200", "b200", "gb200")
 """The GPUs on which cuDNN can be told documents by their lengths: Hopper and newer.
 Source: jax._src.cudnn.fused_attention_stablehlo, check_is_flash_attention."""
 
+AUTO_DOCUMENTS: Final = 16
+"""What sequences of 4,096 tokens are seldom packed of more; 64 took twice the time and memory of 16 on one H100.
+Source: docs/log.md, 2026-11-28."""
+
 LOGITS_CHUNK_BYTES: Final = 128 * 2**20
 """Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing measurable."""
 
@@ -44,9 +48,10 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
     """The attention kernel and the tokens of one chunk of the loss. Errors: MOE5206, MOE7102, MOE7103,
     MOE7106, MOE7108."""
     kernel, told = choose_attention(run, mesh)
-    if run.model.attention.max_documents is not None and (cannot := lengths_cannot(run, kernel)):
+    is_wanted = isinstance(run.model.attention.max_documents, int)
+    if is_wanted and (cannot := lengths_cannot(run, kernel)):
         told = (*told, codes.lengths_cannot(place(run, "model.attention.max_documents"), cannot))
-    return KernelPlan(kernel, choose_chunk(run.model, mesh, batch)), told
+    return KernelPlan(kernel, told_documents(run, kernel), choose_chunk(run.model, mesh, batch)), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
@@ -67,6 +72,14 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
         return attention.kernel, (codes.splash_cannot(at, LANES, seq_len, seq, place(run, "model.seq_len")),)
     capacity_at = place(run, "model.depth_routing.capacity")
     return attention.kernel, (depth_codes.blocks_do_not_fit(capacity_at, taken, seq_len, LANES, at),)
+
+
+def told_documents(run: RunSpec, kernel: str) -> int | None:
+    """How many documents of a sequence this kernel is told by their lengths, None where it is not."""
+    documents = run.model.attention.max_documents
+    if documents is None or lengths_cannot(run, kernel):
+        return None
+    return AUTO_DOCUMENTS if documents == "auto" else documents
 
 
 def lengths_cannot(run: RunSpec, kernel: str) -> str:

@@ -25,7 +25,7 @@ from moec.compiler.formulas.roofline import (
     peak_flops_per_second,
 )
 from moec.compiler.formulas.traffic import update_bytes
-from moec.compiler.passes.choose_kernels import choose_attention
+from moec.compiler.passes.choose_kernels import choose_attention, told_documents
 from moec.compiler.passes.count_traffic import traffic_rows
 from moec.compiler.passes.places import place
 from moec.compiler.plan import (
@@ -112,9 +112,10 @@ def cudnn_share(run: RunSpec, mesh: MeshPlan, row: FlopRow) -> float:
     measured it."""
     if row.operation != "attention scores, values" or run.mesh.hardware.calibration is not None:
         return 1.0
-    if choose_attention(run, mesh)[0] != "cudnn":
+    kernel, _ = choose_attention(run, mesh)
+    if kernel != "cudnn":
         return 1.0
-    return CUDNN_BY_MASK if run.model.attention.max_documents is None else CUDNN_BY_LENGTHS
+    return CUDNN_BY_MASK if told_documents(run, kernel) is None else CUDNN_BY_LENGTHS
 
 
 def weight_bytes(axes: Mapping[str, int], tensors: tuple[TensorPlan, ...], operation: str, dtype: str) -> int:

@@ -14,7 +14,7 @@ from typing import Final
 
 from moec.compiler.formulas.flops import BAND, makes_scores_again, mean_computed_keys
 from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, named
-from moec.compiler.passes.choose_kernels import LANES, choose_attention
+from moec.compiler.passes.choose_kernels import LANES, choose_attention, told_documents
 from moec.compiler.plan import ActivationPlan, LayerKind, MeshPlan, StackPlan
 from moec.compiler.typed import ModelSpec, RunSpec
 
@@ -257,7 +257,7 @@ def cudnn_sums_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activation
 
     Source: jax._src.cudnn.fused_attention_stablehlo, softmax_stat_shape.
     """
-    documents = run.model.attention.max_documents or 0
+    documents = told_documents(run, choose_attention(run, mesh)[0]) or 0
     queries = named(activations, "q")
     sums = replace(queries, shape=(*queries.shape[:-1], 1), dtype="float32")
     return documents * activation_bytes(sums, mesh.axes)
@@ -269,7 +269,7 @@ def cudnn_workspace_bytes(run: RunSpec, mesh: MeshPlan, activations: tuple[Activ
 
     Source: measured on one H100, docs/log.md 2026-11-28; a compiler without the GPU does not know it.
     """
-    documents = run.model.attention.max_documents or 0
+    documents = told_documents(run, choose_attention(run, mesh)[0]) or 0
     return documents * activation_bytes(replace(named(activations, "q"), dtype="float32"), mesh.axes)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.formulas.memory import activation_bytes, named
-from moec.compiler.passes.choose_kernels import choose_attention
+from moec.compiler.passes.choose_kernels import choose_attention, told_documents
 from moec.compiler.passes.layer_memory import LayerMemory, layer_memory
 from moec.compiler.passes.shard_activations import shard_activations
 from moec.compiler.plan import ActivationPlan, BatchPlan, KernelPlan, LayerKind, MeshPlan, StackPlan
@@ -32,7 +32,8 @@ def memory_of_kind(
         return layer_memory(run, stack, mesh, activations, kind)
     short = with_taken_tokens(run)
     chunk = named(activations, "logits").shape[0]
-    kernels = KernelPlan(choose_attention(run, mesh)[0], chunk)
+    kernel, _ = choose_attention(run, mesh)
+    kernels = KernelPlan(kernel, told_documents(run, kernel), chunk)
     inside = layer_memory(short, stack, mesh, shard_activations(short, batch, None, kernels), "dense")
     stream = activation_bytes(named(activations, "residual"), mesh.axes)
     around = STREAMS_AROUND * stream

@@ -57,7 +57,11 @@ def plan_object(plan: Plan, places: Places = NOWHERE) -> dict[str, Json]:
         "scale": _scale(plan.scale),
         "decisions": [{"field": row.path, "value": row.value, "why": row.why} for row in plan.decisions],
         "layers": _layers(plan),
-        "kernels": {"attention": plan.kernels.attention, "cross_entropy_chunk": plan.kernels.cross_entropy_chunk},
+        "kernels": {
+            "attention": plan.kernels.attention,
+            "documents": plan.kernels.documents,
+            "cross_entropy_chunk": plan.kernels.cross_entropy_chunk,
+        },
         "memory": _memory(plan),
         "hbm_per_device": plan.memory.total,
         "step_time": _step_time(plan.step_time),

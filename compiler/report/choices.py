@@ -11,6 +11,8 @@ def choices_section(plan: Plan) -> Section:
     """What the compiler chose and why."""
     run, routing = plan.run, plan.routing
     attention = "asked for" if run.model.attention.kernel != "auto" else f"auto on {run.mesh.hardware.platform}"
+    if plan.kernels.documents is not None:
+        attention += f"; told up to {plural(plan.kernels.documents, 'document')} of a sequence by their lengths"
     rows = [
         ("layers", "scan" if plan.stack.scan else "unrolled", plan.stack.reason),
         ("attention kernel", plan.kernels.attention, attention),

@@ -74,7 +74,7 @@ def lengths_cannot(span: Span, why: str) -> Diagnostic:
         "error",
         f"cuDNN attention cannot be told documents by their lengths: {why}",
         span,
-        helps=("write max_documents = none",),
+        helps=("write max_documents = auto",),
     )
 
 

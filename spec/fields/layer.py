@@ -87,13 +87,13 @@ ATTENTION: Final = BlockInfo(
         ),
         FieldInfo(
             "max_documents",
-            count(words=("none",)),
+            count(words=("auto", "none")),
             "How many documents of a sequence the kernel `cudnn` is told by their lengths, padding counted as one; a "
             "batch with more in a sequence goes by a mask, as all do with `none`. By lengths attention takes a quarter "
-            "to a half of the time, and memory grows with this number: 16 is right for sequences of 4 Ki tokens. Needs "
-            "that kernel, a Hopper GPU or newer, and no `window`.",
-            "16",
-            default="none",
+            "to a half of the time, and memory grows with this number. Needs that kernel, a Hopper GPU or newer, and "
+            "no `window`; there `auto` is 16.",
+            "8",
+            default="auto",
         ),
     ),
     required=True,

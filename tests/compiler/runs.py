@@ -89,7 +89,7 @@ ATTENTION = AttentionSpec(
     bias=False,
     softcap=None,
     kernel="auto",
-    max_documents=None,
+    max_documents="auto",
 )
 FFN = FfnSpec(d_ff=344, activation="swiglu", norm="pre", bias=False)
 EXPERTS = ExpertsSpec(

@@ -100,7 +100,9 @@ def test_documents_are_told_by_their_lengths_where_cudnn_can():
     assert plan.kernels.attention == "cudnn"
     assert 'kernel="cudnn", documents=16)' in attention_class(plan, NOWHERE).text
     assert not [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
-    by_mask, _ = plan_run(in_bfloat16(replace(BASELINE, mesh=mesh(GPU))))
+    chosen, _ = plan_run(in_bfloat16(replace(BASELINE, mesh=mesh(GPU))))
+    assert chosen.kernels.documents == 16
+    by_mask, _ = plan_run(in_bfloat16(kernel(replace(BASELINE, mesh=mesh(GPU)), "auto", max_documents=None)))
     assert 'kernel="cudnn")' in attention_class(by_mask, NOWHERE).text
     scores = [
         {row.what: row.seconds for row in p.step_time.breakdown}["attention scores, values"] for p in (plan, by_mask)
@@ -109,6 +111,20 @@ def test_documents_are_told_by_their_lengths_where_cudnn_can():
     # The least that the documents add: their gradient of the queries in float32.
     queries = 4 * plan.batch.tokens_per_device * BASELINE.model.d_model
     assert plan.memory.total - by_mask.memory.total > 15 * queries
+
+
+@pytest.mark.parametrize(
+    ("run", "attention"),
+    [
+        (BASELINE, {}),
+        (replace(BASELINE, mesh=mesh(GPU)), {"window": 64}),
+        (replace(BASELINE, mesh=mesh(replace(GPU, name="a100"))), {}),
+    ],
+)
+def test_auto_tells_no_lengths_where_they_cannot_be_told(run, attention):
+    plan, diagnostics = plan_run(in_bfloat16(kernel(run, "auto", **attention)))
+    assert plan.kernels.documents is None
+    assert not [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +139,7 @@ def test_documents_are_told_by_their_lengths_where_cudnn_can():
 def test_documents_by_their_lengths_are_refused_with_the_reason(run, why):
     diagnostic = told(run, "MOE7108")
     assert why in diagnostic.message
-    assert diagnostic.helps == ("write max_documents = none",)
+    assert diagnostic.helps == ("write max_documents = auto",)
 
 
 def test_splash_is_refused_where_its_blocks_do_not_fit():

@@ -67,7 +67,7 @@ CHANGES: dict[str, tuple[str, str] | tuple[str, str, dict[str, str | None]]] = {
     "model.attention.bias": ("moe", "true"),
     "model.attention.softcap": ("moe", "20"),
     "model.attention.kernel": ("moe", "reference"),
-    "model.attention.max_documents": ("moe", "16", {"mesh.hardware": "h100", "model.dtype.compute": "bfloat16"}),
+    "model.attention.max_documents": ("moe", "8", {"mesh.hardware": "h100", "model.dtype.compute": "bfloat16"}),
     "model.ffn.d_ff": ("moe", "128"),
     "model.ffn.activation": ("moe", "geglu"),
     "model.ffn.norm": ("moe", "post"),

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:251230ff12abb858d05e7614efc789942d2d7127f74f3cbfa4452561d84dc228
+Hash of its other lines: sha256:b8dc235bb8ae5d629e29238fd3d6f2ddcf63525001f302dc3753859c8b41142e
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -170,7 +170,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:89)
 PROGRAM = Program(
     name="routed",
-    identity="sha256:c00b6e43ab9f84ea9f3004b332d3f6b10d92f1dd61185106c10c8cbe5af3fc7e",
+    identity="sha256:4256e3e9b7a3aad6353b3abfb6539c9b0dcd8a5dceba4ac1bd61411226369a0f",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:7326bee2b17d0ec8ae2f38997990e954956b9327d45c2bd3b6519692a823d52f
+Hash of its other lines: sha256:f5b69ce0398c61091b610585a5e4c3beb8d227da765180d3ced2260d2abd9853
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -145,7 +145,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:83)
 PROGRAM = Program(
     name="baseline",
-    identity="sha256:ac4fb575caf8fad8dc8d888177dd477aac92e36e04326526a2ece7dc886169a5",
+    identity="sha256:135f6aaa45720d097a8293effb776a0d25e2604d2ea9f381ab48e3b46b506870",
     mesh=MESH,
     model=Model,
     objective=objective,

@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:9df7c87de59b173fdde2b74b437fd92bcbda413f2f2e1f23e6b2aa96100980d2
+Hash of its other lines: sha256:8c5eb0a6b1b4a4c92cc43f501c37ba486bb4d1e0dab7265aba24834ca53bb125
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -204,7 +204,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 4,096 tokens = 1 micro-batch of 16 sequences of 256 (resolved.moe:106)
 PROGRAM = Program(
     name="with_moe",
-    identity="sha256:8f0960e05093f585978038353ddc2d45d7267e69ce457ae03672619d8b1f3e17",
+    identity="sha256:a746efe28508312ebb62c386354f4b09d82b992da44dd9901bc5c60b9a3c9507",
     mesh=MESH,
     model=Model,
     objective=objective,

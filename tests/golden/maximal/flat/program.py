@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:a41b68690c58e95d0312cfec26cc91287392df50b380e2a458f5dd7fe8c29ce7
+Hash of its other lines: sha256:640411fc18565608ddd515f062182213f024a5e808c29efbabfcafc2ef77604e
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -217,7 +217,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 1,024 tokens = 1 micro-batch of 16 sequences of 64 (resolved.moe:94)
 PROGRAM = Program(
     name="flat",
-    identity="sha256:0fa9db9cb72572e21b0e37293c987e9001d68d633a6ad95363a0ef10dd96d2af",
+    identity="sha256:df1786b6c720923c8ad2349c2aebe76ffea91508bdadbd4ded3b4663ed6faf05",
     mesh=MESH,
     model=Model,
     objective=objective,

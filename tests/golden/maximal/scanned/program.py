@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:5f65cafeab42e7b945c8770ac360b7927614336385b86300ba66358036dc3f3c
+Hash of its other lines: sha256:c2a96e260b61b64c6baff9b5c7bedae807df47f4c5e7c03915a1fcedc9fbdde9
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -305,7 +305,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 1,024 tokens = 2 micro-batches of 8 sequences of 64 (resolved.moe:108)
 PROGRAM = Program(
     name="scanned",
-    identity="sha256:25369dd82538c2f39b8d470820f62432aaa0da8082c76fb1dc01d0968df3b983",
+    identity="sha256:bbd69d6b83ceb8a9daa83130645bf458f1bfc455991e5b88c22df56367bf7961",
     mesh=MESH,
     model=Model,
     objective=objective,

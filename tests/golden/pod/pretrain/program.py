@@ -6,7 +6,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:40327498beb5dae56be12f707bf8cef344818113760d7b91a10d2b787b9bfdcb
+Hash of its other lines: sha256:17e521ea8cd9326047be2cd6a4572e61f527c53c76ff2cda9b9a82133c28c7c7
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -221,7 +221,7 @@ def optimizer() -> optax.GradientTransformation:
 # batch: 8,388,608 tokens = 1 micro-batch of 1,024 sequences of 8,192 (resolved.moe:96)
 PROGRAM = Program(
     name="pretrain",
-    identity="sha256:d5b74b6cbc96e08346208a8c2e541572e95c19717ea48539a55ef443714f9231",
+    identity="sha256:a284469d375dc42186db1337106768090a8da0053c2a4e09cd2910cb795ef99f",
     mesh=MESH,
     model=Model,
     objective=objective,
