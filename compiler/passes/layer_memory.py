@@ -55,6 +55,9 @@ ROWS_BY_EXPERT: Final = 3
 """Arrays of the rows of all experts that the backward pass works with besides, in tiles and in TPUs' grouped matmuls:
 what came back, padded, and the gradients of what went in. Source: as COPIES, fit_v5e_dropless_full."""
 
+SWIGLU_GATES_ON_CPU: Final = 2
+"""What was seen to be kept besides the up projection, where JAX keeps the gate alone. Source: as COPIES, 2026-11-28."""
+
 COPIES_WITHOUT_GATE: Final = {"ffn_up": 2, "expert_up": 2, "shared_up": 2}
 """The activation's argument and its tanh. Source: as COPIES."""
 
@@ -147,7 +150,9 @@ def arrays_of_layer(
         copies |= COPIES_ON_TPU_SCANNED if stack.scan and run.remat.policy == "none" else COPIES_ON_TPU
     if is_tiled(sizes):
         copies |= COPIES_IN_TILES
-    copies |= dict.fromkeys(gates_of_swiglu(run.model), 1)
+    as_jax_kept = stack.scan and run.remat.policy == "none"
+    on_cpu = run.mesh.hardware.platform == "cpu" and not as_jax_kept and not is_tiled(sizes)
+    copies |= dict.fromkeys(gates_of_swiglu(run.model), SWIGLU_GATES_ON_CPU if on_cpu else 1)
     found = {name: copies.get(name, 1) * sizes[name] for name in (*ATTENTION, *BRANCH[kind]) if name in sizes}
     if "weights" in found:
         kept = not makes_scores_again(run.model.seq_len, choose_attention(run, mesh)[0])
