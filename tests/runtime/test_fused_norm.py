@@ -1,0 +1,81 @@
+"""The fused norm against `rms_norm`, its kernels step by step on a CPU."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from jax.experimental import pallas as pl
+
+from moec.runtime import fused_norm, triton_norm
+from moec.runtime.fused_norm import fork_rms_norm
+from moec.runtime.norms import rms_norm
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Takes a GPU's way, and its kernels' steps on a CPU; in a backward pass programs have several blocks."""
+    monkeypatch.setattr(fused_norm, "platform", lambda: "gpu")
+    monkeypatch.setattr(pl, "pallas_call", functools.partial(pl.pallas_call, interpret=True))
+    monkeypatch.setattr(triton_norm, "BACKWARD_PROGRAMS", 3)
+    yield
+    jax.clear_caches()
+
+
+def drawn(*shape: int, seed: int, dtype: Any = jnp.float32) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(0.5, 2.0, size=shape), dtype)
+
+
+def plain(x: jax.Array, scale: jax.Array, *, eps: float) -> tuple[jax.Array, jax.Array]:
+    return x, rms_norm(x, scale, eps=eps)
+
+
+def with_gradients(fork: Any, x: jax.Array, scale: jax.Array) -> tuple[Any, ...]:
+    """What the fork gives, and the gradients of x and scale for slopes drawn for both outputs."""
+    outputs, pull_back = jax.vjp(functools.partial(fork, eps=1e-3), x, scale)
+    return *outputs, *pull_back((drawn(*x.shape, seed=2, dtype=x.dtype), drawn(*x.shape, seed=3, dtype=x.dtype)))
+
+
+def check(ours: tuple[Any, ...], expected: tuple[Any, ...], tolerance: float) -> None:
+    for a, b in zip(ours, expected, strict=True):
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
+
+
+@pytest.mark.usefixtures("on_gpu")
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param((2, 8, 128), id="whole blocks"),
+        pytest.param((1, 40, 64), id="blocks that programs share unevenly"),
+        pytest.param((3, 5, 96), id="odd rows, a width that is filled up"),
+        pytest.param((1, 1, 40), id="one row"),
+        pytest.param((1, 4, 4096), id="one wide row at a time"),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 1e-2)])
+def test_values_and_gradients_are_those_of_rms_norm(shape, dtype, tolerance) -> None:
+    x, scale = drawn(*shape, seed=0, dtype=dtype), drawn(shape[-1], seed=1)
+    ours = jax.jit(functools.partial(with_gradients, fork_rms_norm))(x, scale)
+    assert [array.dtype for array in ours] == [dtype, dtype, dtype, jnp.float32]
+    np.testing.assert_array_equal(ours[0], x)
+    exact = with_gradients(plain, x.astype(jnp.float32), scale) if dtype == jnp.float32 else None
+    check(ours, exact or with_gradients(plain, x, scale), tolerance)
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_gradients_of_bfloat16_are_rounded_once() -> None:
+    x, scale = drawn(2, 8, 96, seed=0, dtype=jnp.bfloat16), drawn(96, seed=1)
+    slopes = tuple(drawn(*x.shape, seed=seed, dtype=jnp.bfloat16) for seed in (2, 3))
+    to_x, to_scale = jax.vjp(functools.partial(fork_rms_norm, eps=1e-3), x, scale)[1](slopes)
+    wide = [array.astype(jnp.float32) for array in (x, *slopes)]
+    exact_to_x, exact_to_scale = jax.vjp(functools.partial(plain, eps=1e-3), wide[0], scale)[1](tuple(wide[1:]))
+    np.testing.assert_allclose(to_x.astype(jnp.float32), exact_to_x, rtol=2**-8, atol=1e-6)
+    np.testing.assert_allclose(to_scale, exact_to_scale, rtol=1e-5, atol=1e-5)
