@@ -56,9 +56,7 @@ def _backward(
     from moec.runtime import triton_norm
 
     (x_BSD, scale_D), (to_x_BSD, to_normed_BSD) = saved, slopes
-    to_x_RD, to_scale_D = triton_norm.gradients(
-        _rows(x_BSD), scale_D, _rows(to_normed_BSD), _rows(to_x_BSD), eps=eps
-    )
+    to_x_RD, to_scale_D = triton_norm.gradients(_rows(x_BSD), scale_D, _rows(to_normed_BSD), _rows(to_x_BSD), eps=eps)
     return to_x_RD.reshape(x_BSD.shape), to_scale_D
 
 
