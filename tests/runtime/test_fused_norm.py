@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 from jax.experimental import pallas as pl
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from moec.runtime import fused_norm, triton_norm
 from moec.runtime.fused_norm import fork_rms_norm
-from moec.runtime.mesh import MeshShape, make_mesh
+from moec.runtime.mesh import AXES, MeshShape, make_mesh
 from moec.runtime.norms import rms_norm
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -119,3 +120,20 @@ def test_off_a_gpu_it_is_the_plain_norm(shape_of: Callable[..., MeshShape]) -> N
     with jax.set_mesh(make_mesh(shape_of())):
         assert "pallas_call" not in str(jax.make_jaxpr(functools.partial(fork_rms_norm, eps=1e-3))(x, scale))
         check(fork_rms_norm(x, scale, eps=1e-3), plain(x, scale, eps=1e-3), 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")  # by jax 0.11 and 0.12
+def test_for_a_gpu_that_is_not_there_the_kernels_are_written_once_for_all_layers() -> None:
+    x, scales = jax.ShapeDtypeStruct((2, 64, 768), jnp.bfloat16), jax.ShapeDtypeStruct((3, 768), jnp.float32)
+    device = AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+    mesh = AbstractMesh((1,) * 5, AXES, (AxisType.Auto,) * 5, abstract_device=device)
+
+    def loss(x: jax.Array, scales: jax.Array) -> jax.Array:
+        for scale in scales:
+            x, normed = fork_rms_norm(x, scale, eps=1e-5)
+            x = x + normed
+        return jnp.sum(x.astype(jnp.float32))
+
+    with jax.sharding.use_abstract_mesh(mesh):
+        lowered = jax.jit(jax.grad(loss, (0, 1))).trace(x, scales).lower(lowering_platforms=("cuda",)).as_text()
+    assert lowered.count("@__gpu$xla.gpu.triton(") == 2
