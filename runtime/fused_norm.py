@@ -15,13 +15,17 @@ from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded, platform
 from moec.runtime.norms import rms_norm
 from moec.runtime.weights import Weight, used
 
+LARGEST_WIDTH = 8192
+"""What the registers of a block of threads hold: backward kernels of wider rows spill. Source: docs/log.md, 2026-11-28,
+compiled for an H100."""
+
 
 def fork_rms_norm(x_BSD: jax.Array, scale: Weight, *, eps: float) -> tuple[jax.Array, jax.Array]:
-    """x itself, and `rms_norm(x, scale)`: by kernels where the mesh is of GPUs that hold whole rows.
+    """x itself, and `rms_norm(x, scale)`: by kernels on GPUs that hold whole rows of up to `LARGEST_WIDTH`.
 
     Shapes: x [B, S, D], scale [D].
     """
-    if platform() != "gpu" or axis_size("model") > 1:
+    if platform() != "gpu" or axis_size("model") > 1 or x_BSD.shape[-1] > LARGEST_WIDTH:
         return x_BSD, rms_norm(x_BSD, scale, eps=eps)
     scale_D = used(scale, jnp.float32)
     if not is_sharded():

@@ -13,6 +13,9 @@ FORKED: Final = ("attention_norm", "ffn_norm")
 """The norms that have kernels of their own on GPUs. XLA makes the experts' where it gathers and adds up their rows, and
 moves fewer bytes so. Source: docs/log.md, 2026-11-28, compiled for an H100."""
 
+LARGEST_WIDTH: Final = 8192
+"""Of a row that the kernels take. Source: runtime/fused_norm.py."""
+
 
 def normalised(spec: NormSpec, value: Code, name: str) -> Code:
     """`rms_norm(x_BSD, self.ffn_norm, eps=1e-5)`: `value` normalised with the weights `name` of the module."""
@@ -41,10 +44,11 @@ def branch_norm(plan: Plan, placement: Placement, name: str) -> Code | None:
 
 
 def has_kernels(plan: Plan) -> bool:
-    """Whether the runtime's kernels can normalise: whole rows, on an NVIDIA GPU."""
-    hardware = plan.run.mesh.hardware
+    """Whether the runtime's kernels can normalise: whole rows, not too wide, on an NVIDIA GPU."""
+    hardware, model = plan.run.mesh.hardware, plan.run.model
     is_nvidia = hardware.platform == "gpu" and hardware.name not in AMD
-    return is_nvidia and plan.mesh.axes["model"] == 1 and plan.run.model.norm.kind == "rmsnorm"
+    is_whole = plan.mesh.axes["model"] == 1 and model.d_model <= LARGEST_WIDTH
+    return is_nvidia and is_whole and model.norm.kind == "rmsnorm"
 
 
 def branch_sum(spec: NormSpec, placement: Placement, name: str, y_BSD: Code) -> Code:

@@ -9,7 +9,7 @@ model a {{
   vocab_size = 256
   seq_len    = 128
   n_layers   = 2
-  d_model    = 64
+  d_model    = {d_model}
   norm      {{ kind = {kind}, placement = {placement} }}
   attention {{ n_heads = 4, n_kv_heads = 2, d_head = 16, qk_norm = true }}
   ffn       {{ d_ff = 128, activation = swiglu }}
@@ -31,8 +31,9 @@ FORKED = """\
 
 @pytest.fixture
 def program(compile_text):
-    def compiled(hardware="h100", model=1, kind="rmsnorm", placement="pre"):
-        spec = SPEC.format(hardware=hardware, devices=2 * model, model=model, kind=kind, placement=placement)
+    def compiled(hardware="h100", model=1, d_model=64, kind="rmsnorm", placement="pre"):
+        choices = {"hardware": hardware, "model": model, "d_model": d_model, "kind": kind, "placement": placement}
+        spec = SPEC.format(devices=2 * model, **choices)
         return compile_text(spec)["r"].program
 
     return compiled
@@ -59,6 +60,7 @@ def test_norms_after_a_branch_are_plain_beside_those_before_it(program):
         pytest.param({"hardware": "cpu"}, id="on a CPU"),
         pytest.param({"hardware": "mi300x"}, id="on a GPU of another make"),
         pytest.param({"model": 2}, id="where devices have parts of rows"),
+        pytest.param({"d_model": 8256}, id="of rows that are too wide"),
         pytest.param({"kind": "layernorm"}, id="of another kind"),
         pytest.param({"placement": "post"}, id="of a sum"),
     ],
