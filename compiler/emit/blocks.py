@@ -10,7 +10,7 @@ from moec.compiler.emit.norms import branch_input, branch_norm, branch_sum
 from moec.compiler.emit.weights import weights
 from moec.compiler.places import Places
 from moec.compiler.plan import LayerKind, Plan
-from moec.compiler.typed import NormSpec, Placement
+from moec.compiler.typed import Placement
 from moec.compiler.units import layers_in_words, plural
 
 BLOCK_OF_KIND: Final[Mapping[LayerKind, str]] = {"dense": "DenseBlock", "moe": "MoeBlock", "routed": "RoutedBlock"}
@@ -38,7 +38,7 @@ class {block}(nnx.Module):
         block=identifier(BLOCK_OF_KIND[kind]),
         doc=docstring(places.cited(_describe(plan, kind), _origin(kind))),
         weights=_modules(plan, kind),
-        attention=_attention_branch(plan.run.model.norm),
+        attention=_attention_branch(plan),
         branch=_experts_branch(plan) if kind == "moe" else _ffn_branch(plan),
     )
 
@@ -91,10 +91,11 @@ def has_shared_experts(plan: Plan) -> bool:
     return any(tensor.owner == "SharedExperts" for tensor in plan.tensors)
 
 
-def _attention_branch(norm: NormSpec) -> Code:
+def _attention_branch(plan: Plan) -> Code:
+    norm = plan.run.model.norm
     read = branch_input(norm.placement)
     return lines(
-        branch_norm(norm, norm.placement, "attention_norm"),
+        branch_norm(plan, norm.placement, "attention_norm"),
         code("mixed_BSD, cache = self.attention({read}, batch, cache)", read=read),
         branch_sum(norm, norm.placement, "attention_norm", code("mixed_BSD")),
     )
@@ -103,7 +104,7 @@ def _attention_branch(norm: NormSpec) -> Code:
 def _ffn_branch(plan: Plan) -> Code:
     norm, placement = plan.run.model.norm, _placement(plan, "dense")
     return lines(
-        branch_norm(norm, placement, "ffn_norm"),
+        branch_norm(plan, placement, "ffn_norm"),
         branch_sum(norm, placement, "ffn_norm", code("self.ffn({read})", read=branch_input(placement))),
         code("return BlockOutput(x_BSD, cache, None)"),
     )
@@ -114,7 +115,7 @@ def _experts_branch(plan: Plan) -> Code:
     read = branch_input(placement)
     shared = code("y_BSD = y_BSD + self.shared_experts({read})", read=read) if has_shared_experts(plan) else None
     return lines(
-        branch_norm(norm, placement, "experts_norm"),
+        branch_norm(plan, placement, "experts_norm"),
         code("y_BSD, report = self.experts({read}, batch)", read=read),
         shared,
         branch_sum(norm, placement, "experts_norm", code("y_BSD")),

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from moec.compiler.emit.holes import Code, code, identifier, literal
+from moec.compiler.passes.choose_grouped_matmul import AMD
+from moec.compiler.plan import Plan
 from moec.compiler.typed import NormSpec, Placement
+
+FORKED: Final = ("attention_norm", "ffn_norm")
+"""The norms that have kernels of their own on GPUs. XLA makes the experts' where it gathers and adds up their rows, and
+moves fewer bytes so. Source: docs/log.md, 2026-11-28, compiled for an H100."""
+
+LARGEST_WIDTH: Final = 8192
+"""Of a row that the kernels take. Source: runtime/fused_norm.py."""
 
 
 def normalised(spec: NormSpec, value: Code, name: str) -> Code:
@@ -21,11 +32,23 @@ def branch_input(placement: Placement) -> Code:
     return code("x_BSD") if placement == "post" else code("normed_BSD")
 
 
-def branch_norm(spec: NormSpec, placement: Placement, name: str) -> Code | None:
+def branch_norm(plan: Plan, placement: Placement, name: str) -> Code | None:
     """The line that makes `normed_BSD`, None where the branch reads the residual stream as it is."""
+    spec = plan.run.model.norm
     if placement == "post":
         return None
+    if name in FORKED and has_kernels(plan):
+        scale, eps = identifier(name), literal(spec.eps)
+        return code("x_BSD, normed_BSD = fork_rms_norm(x_BSD, self.{scale}, eps={eps})", scale=scale, eps=eps)
     return code("normed_BSD = {value}", value=normalised(spec, code("x_BSD"), name))
+
+
+def has_kernels(plan: Plan) -> bool:
+    """Whether the runtime's kernels can normalise: whole rows, not too wide, on an NVIDIA GPU."""
+    hardware, model = plan.run.mesh.hardware, plan.run.model
+    is_nvidia = hardware.platform == "gpu" and hardware.name not in AMD
+    is_whole = plan.mesh.axes["model"] == 1 and model.d_model <= LARGEST_WIDTH
+    return is_nvidia and is_whole and model.norm.kind == "rmsnorm"
 
 
 def branch_sum(spec: NormSpec, placement: Placement, name: str, y_BSD: Code) -> Code:
