@@ -97,7 +97,7 @@ def _silu_times_forward(gate: jax.Array, up: jax.Array) -> tuple[jax.Array, tupl
 
 
 def _silu_times_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    gate, up, to_hidden = (array.astype(jnp.float32) for array in (*kept, gradient))
+    gate, up, to_hidden = (array.astype(jnp.float32) for array in (*jax.lax.optimization_barrier(kept), gradient))
     share = _sigmoid(gate)
     passed = gate * share
     to_gate = to_hidden * up * (share + passed * (1.0 - share))
