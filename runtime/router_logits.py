@@ -21,10 +21,10 @@ WEIGHTS = PartitionSpec("model", None)
 
 
 def logits_of(x_BSD: jax.Array, w_DE: jax.Array) -> jax.Array:
-    """`x @ w` [B, S, E], for float32 weights, and to float32's rounding; and so is the gradient of the weights.
+    """`x @ w` [B, S, E] to float32's rounding, for float32 weights, and so is the gradient of the weights.
 
-    Shapes: x [B, S, D], w [D, E]. Rounding: the gradient of bfloat16 tokens is bfloat16; before it is rounded to that,
-    2^-9 of it at most, it lacks less than 2^-15 of the sum of its terms' sizes.
+    Shapes: x [B, S, D], w [D, E]. Rounding: the gradient of bfloat16 tokens is rounded to bfloat16, by 2^-8 of it at
+    most; before that it lacks at most 3 * 2^-16 of the sum of its terms' sizes.
     """
     if x_BSD.dtype == jnp.bfloat16:
         return _of_bfloat16(x_BSD, w_DE)
@@ -58,7 +58,8 @@ def _logits(x_bsd: jax.Array, w_dE: jax.Array) -> jax.Array:
 
 
 def _to_tokens(to_logits_bsE: jax.Array, w_dE: jax.Array) -> jax.Array:
-    """Two parts of each factor, without the product of the small ones: what is left out is lost in bfloat16."""
+    """Of each factor two parts, whose rest is at most 2^-16 of it, without the product of their low ones, each at most
+    2^-8. In one matmul, which adds up in float32 and rounds once."""
     high_bsE, low_bsE = _parts(to_logits_bsE, 2)
     w_high_dE, w_low_dE = _parts(w_dE, 2)
     to_logits_bsJ = jnp.concatenate([high_bsE, high_bsE, low_bsE], axis=-1)
