@@ -51,10 +51,10 @@ _of_bfloat16.defvjp(_forward, _backward)
 
 
 def _logits(x_bsd: jax.Array, w_dE: jax.Array) -> jax.Array:
-    """A device's tokens by its part of the width; the sum over the model axis is of logits, not of their parts."""
-    w_PdE = _parts(w_dE, 3)
-    logits_bsPE = jnp.einsum("bsd,pde->bspe", x_bsd, w_PdE, preferred_element_type=jnp.float32)
-    return _summed(jnp.sum(logits_bsPE, axis=2), ("model",))
+    """A device's tokens by its part of the width; what is summed over the model axis is logits, not their parts."""
+    w_dJ = jnp.concatenate(_parts(w_dE, 3), axis=-1)
+    logits_bsJ = jnp.einsum("bsd,dj->bsj", x_bsd, w_dJ, preferred_element_type=jnp.float32)
+    return _over_devices(_over_parts(logits_bsJ), ("model",))
 
 
 def _to_tokens(to_logits_bsE: jax.Array, w_dE: jax.Array) -> jax.Array:
@@ -68,25 +68,33 @@ def _to_tokens(to_logits_bsE: jax.Array, w_dE: jax.Array) -> jax.Array:
 
 
 def _to_weights(x_bsd: jax.Array, to_logits_bsE: jax.Array) -> jax.Array:
-    """The own tokens' part of the gradient, summed over the devices with the others."""
-    to_logits_PbsE = _parts(to_logits_bsE, 3)
-    to_w_PdE = jnp.einsum("bsd,pbse->pde", x_bsd, to_logits_PbsE, preferred_element_type=jnp.float32)
-    return _summed(jnp.sum(to_w_PdE, axis=0), (*BATCH_AXES, "seq"))
+    """Of a device's own tokens, and summed over the devices that have others."""
+    to_logits_bsJ = jnp.concatenate(_parts(to_logits_bsE, 3), axis=-1)
+    to_w_dJ = jnp.einsum("bsd,bsj->dj", x_bsd, to_logits_bsJ, preferred_element_type=jnp.float32)
+    return _over_devices(_over_parts(to_w_dJ), (*BATCH_AXES, "seq"))
 
 
-def _parts(array: jax.Array, count: int) -> jax.Array:
-    """`count` bfloat16 arrays [count, ...], each the rounding of what those before it leave of `array`; three leave
-    nothing of 24 bits. XLA may take a cast to bfloat16 and back for no change, a reduction of precision it does not."""
+def _parts(array: jax.Array, count: int) -> list[jax.Array]:
+    """bfloat16 arrays, each the rounding of what those before it leave of `array`; three leave nothing of 24 bits.
+
+    XLA may take a cast to bfloat16 and back for no change, a reduction of precision it does not.
+    """
     parts = []
     for _ in range(count):
         part = jax.lax.reduce_precision(array, exponent_bits=8, mantissa_bits=7)
         parts.append(part.astype(jnp.bfloat16))
         array = array - part
-    return jnp.stack(parts)
+    return parts
 
 
-def _summed(array: jax.Array, axes: tuple[str, ...]) -> jax.Array:
-    """The sum over the mesh axes that have more than one device."""
+def _over_parts(products_J: jax.Array) -> jax.Array:
+    """The sum of the products of three parts that lie side by side in the last dim."""
+    high, middle, low = jnp.split(products_J, 3, axis=-1)
+    return high + (middle + low)
+
+
+def _over_devices(array: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """The sum over those of the mesh axes that have more than one device."""
     axes = tuple(axis for axis in axes if axis_size(axis) > 1)
     return jax.lax.psum(array, axes) if axes else array
 
