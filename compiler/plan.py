@@ -99,8 +99,8 @@ class ParameterCounts:
 @dataclass(frozen=True, slots=True)
 class FlopRow:
     """One operation of the forward pass: FLOPs for one token over all layers that have it; `executed` adds what the
-    kernels compute for nothing (empty slots, one-hot dispatch, masked attention), `ideal` does not. `recomputed` is
-    what the backward pass makes again of it."""
+    kernels compute beyond that (empty slots, one-hot dispatch, masked attention, a router's float32 in parts), `ideal`
+    does not. `recomputed` is what the backward pass makes again of it."""
 
     operation: str
     layers: int

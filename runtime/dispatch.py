@@ -174,10 +174,10 @@ def _from_slots_backward(
 ) -> tuple[jax.Array, jax.Array, None]:
     y_RD, weights_TK, slots = saved
     weight_R = jnp.take(weights_TK.reshape(-1), slots.choice_of_slot_R, mode="fill", fill_value=0)
-    to_y_RD = weight_R[:, None] * _rows(gradient_TD, slots.token_of_slot_R).astype(jnp.float32)
-    per_choice_TKD = _rows(y_RD, slots.slot_of_choice_TK).astype(jnp.float32)
-    to_weights_TK = jnp.sum(per_choice_TKD * gradient_TD.astype(jnp.float32)[:, None], axis=-1)
-    return to_y_RD.astype(y_RD.dtype), to_weights_TK, None
+    to_slot_RD = _rows(gradient_TD, slots.token_of_slot_R).astype(jnp.float32)
+    to_weight_R = jnp.sum(y_RD.astype(jnp.float32) * to_slot_RD, axis=-1)
+    to_weights_TK = jnp.take(to_weight_R, slots.slot_of_choice_TK, mode="fill", fill_value=0)
+    return (weight_R[:, None] * to_slot_RD).astype(y_RD.dtype), to_weights_TK, None
 
 
 from_slots.defvjp(_from_slots_forward, _from_slots_backward)

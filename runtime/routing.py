@@ -10,7 +10,8 @@ from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from moec.runtime.batch import Batch, RouterReport
-from moec.runtime.mesh import BATCH_AXES, constrain, is_sharded
+from moec.runtime.mesh import BATCH_AXES, is_sharded
+from moec.runtime.router_logits import logits_of
 from moec.runtime.weights import Weight, used
 
 TINY = 1e-20
@@ -55,9 +56,7 @@ def route(
     Shapes: x [B, S, D], w_router [D, E], bias [E].
     """
     real_BS = batch.segments_BS > 0
-    x_BSD = jnp.where(real_BS[..., None], x_BSD, 0).astype(jnp.float32)
-    logits_BSE = jnp.einsum("bsd,de->bse", x_BSD, used(w_router, jnp.float32), precision=jax.lax.Precision.HIGHEST)
-    logits_BSE = constrain(logits_BSE, PartitionSpec(BATCH_AXES, "seq", None))
+    logits_BSE = logits_of(jnp.where(real_BS[..., None], x_BSD, 0), used(w_router, jnp.float32))
     every_BSE = jax.nn.softmax(logits_BSE) if score == "softmax" else jax.nn.sigmoid(logits_BSE)
     compared_BSE = logits_BSE if order == "topk_then_score" else every_BSE
     if bias is not None:

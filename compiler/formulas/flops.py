@@ -20,6 +20,11 @@ are, and beyond it the number of blocks and the tokens of one.
 
 Source: the same names in moec.runtime.attention_kernels and attention_blocks; a test holds them together."""
 
+ROUTER_PARTS: Final = 3
+"""Products of bfloat16 in place of one of float32, for a router of bfloat16 tokens, forward and for each gradient.
+
+Source: moec.runtime.router_logits."""
+
 
 def matmul_flops(*dims: int) -> int:
     """One token times a matrix whose dims multiply to `dims`: 2 * weights.

@@ -1,8 +1,8 @@
 """RunSpec, StackPlan, RoutingPlan -> FlopCounts: matmul FLOPs of one token, operation by operation.
 
-`ideal` is what the mathematics needs, `executed` adds empty slots, one-hot dispatch and masked attention. A routed
-layer costs nothing for the tokens that pass it by: its cost is spread over all of them. Norms, softmax, activations,
-RoPE and the optimizer are left out: they are bound by memory.
+`ideal` is what the mathematics needs, `executed` adds empty slots, one-hot dispatch, masked attention and the parts in
+which a router multiplies. A routed layer costs nothing for the tokens that pass it by: its cost is spread over all of
+them. Norms, softmax, activations, RoPE and the optimizer are left out: they are bound by memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 from moec.compiler.formulas.depth_routing import Mix, taken_tokens
 from moec.compiler.formulas.flops import (
+    ROUTER_PARTS,
     attention_flops,
     makes_scores_again,
     matmul_flops,
@@ -81,7 +82,7 @@ def flop_rows(run: RunSpec, stack: StackPlan, routing: RoutingPlan | None, kerne
     if mix.routed:
         yield row("depth router", mix.routed, matmul_flops(model.d_model), "2 * d_model")
     if model.experts is not None and routing is not None:
-        yield from expert_rows(model.d_model, model.experts, routing, n_moe)
+        yield from expert_rows(model, model.experts, routing, n_moe)
     yield row("head", 1, matmul_flops(model.d_model, model.vocab_size), "2 * d_model * vocab_size")
 
 
@@ -129,11 +130,12 @@ def ffn_row(mix: Mix, d_model: int, ffn: FfnSpec) -> FlopRow:
     return mixed_row("ffn", mix, matmul_flops(matrices, d_model, ffn.d_ff), f"2 * {matrices} * d_model * d_ff")
 
 
-def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers: int) -> Iterator[FlopRow]:
+def expert_rows(model: ModelSpec, experts: ExpertsSpec, routing: RoutingPlan, layers: int) -> Iterator[FlopRow]:
     """Router, dispatch, experts, shared experts. A token costs `top_k` experts; a slot costs one whether it is
     full or not."""
-    n_experts, matrices = experts.n_experts, matrices_of(experts.activation)
-    yield row("router", layers, matmul_flops(d_model, n_experts), "2 * d_model * n_experts")
+    d_model, n_experts, matrices = model.d_model, experts.n_experts, matrices_of(experts.activation)
+    router = matmul_flops(d_model, n_experts)
+    yield row("router", layers, router, "2 * d_model * n_experts", executed=router_parts(model) * router)
     if routing.dispatch == "onehot" and routing.capacity is not None:
         onehot = onehot_dispatch_flops(n_experts, routing.capacity, d_model)
         yield row("dispatch, combine", layers, 0, "4 * n_experts * capacity * d_model", executed=onehot)
@@ -143,6 +145,11 @@ def expert_rows(d_model: int, experts: ExpertsSpec, routing: RoutingPlan, layers
     if experts.n_shared_experts:
         shared = experts.n_shared_experts * one
         yield row("shared experts", layers, shared, f"2 * {matrices} * d_model * d_ff * n_shared_experts")
+
+
+def router_parts(model: ModelSpec) -> int:
+    """Products that a router's one is made of."""
+    return ROUTER_PARTS if model.dtype.compute == "bfloat16" else 1
 
 
 def computed_slots(experts: ExpertsSpec, routing: RoutingPlan) -> Fraction:
@@ -174,13 +181,16 @@ def with_recomputed(
 ) -> tuple[FlopRow, ...]:
     """The rows with what the backward pass does again: the layers under `full` and `names` but for what is kept or not
     read, what is not a plain matmul of weights under `save_dots` (attention and experts have batch dims, which that
-    policy does not keep); under any policy the scores in an attention kernel that keeps none.
+    policy does not keep, nor does it see the parts of a router); under any policy the scores in an attention kernel
+    that keeps none.
 
     Source: jax.checkpoint_policies.dots_with_no_batch_dims_saveable; Dao et al. (FlashAttention), arXiv 2205.14135,
     algorithm 4.
     """
     again = {"none": (), "full": tuple(row.operation for row in rows if row.operation != "head")}
     again["save_dots"] = ("attention scores, values", "dispatch, combine", "experts")
+    if router_parts(run.model) > 1:
+        again["save_dots"] += ("router",)
     again["names"] = again["full"]
     scores = scores_again(run.model.seq_len, kernels.attention)
     if run.remat.policy == "none" and not scores:

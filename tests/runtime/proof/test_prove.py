@@ -110,6 +110,7 @@ def test_a_dense_model_sends_what_its_plan_says(compiled: Compile, axes: str) ->
 
 
 SLOTS = EXPERTS.replace(" }", ", grouped_matmul = batched, n_shared_experts = 1 }")
+IN_PARTS = f"{SLOTS} dtype {{ compute = bfloat16 }}"
 KEPT = "policy = names, save = [attention_out, ffn_out, expert_out]"
 
 
@@ -123,6 +124,8 @@ KEPT = "policy = names, save = [attention_out, ffn_out, expert_out]"
         pytest.param("full", SLOTS, 2, "false", marks=pytest.mark.slow),
         pytest.param("full", "", 2, "true", marks=pytest.mark.slow),
         pytest.param("save_dots", SLOTS, 2, "false", marks=pytest.mark.slow),
+        pytest.param("full", IN_PARTS, 2, "false", marks=pytest.mark.slow),
+        pytest.param("save_dots", IN_PARTS, 2, "false", marks=pytest.mark.slow),
         pytest.param(KEPT, SLOTS, 2, "false", marks=pytest.mark.slow),
         pytest.param("full", "depth_routing { capacity = 0.25 }", 2, "false", marks=pytest.mark.slow),
     ],
