@@ -33,7 +33,7 @@ ATTENTION_NOTE = """\
 FLOPs are those of the pairs of tokens that see each other (the causal half, the own document), twice as many backward
 as forward; nothing counts twice that a kernel computes again. An error is that of the worst head."""
 STEP_NOTE = """\
-Steps are timed in bursts of 2, the host waiting for the device after each burst. MFU is the plan's
+Steps are timed in bursts of 4, the host waiting for the device after each burst. MFU is the plan's
 `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no empty slots,
 nothing computed twice) times the tokens of a step, over its seconds and the chip's peak. Peak memory is that of the
 device's allocator in the whole process; memory by the compiler is what the compiled step needs. `random` routing is

@@ -40,7 +40,7 @@ from timed_runs import random_batch
 BALANCED = 2
 """The number of the documents whose tokens go to experts evenly; those of others are 1."""
 
-BURST = 2
+BURST = 4
 """Steps between two waits of the host."""
 
 WARM_UP, LEAST_BURSTS = 1, 3
