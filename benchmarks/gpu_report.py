@@ -23,7 +23,8 @@ their memory does not fit side by side; with time left all are timed again in th
 put together. The two routings of a program take turns, burst by burst."""
 ROOFLINE_NOTE = """\
 A product of square matrices of 8,192 in bfloat16, and a copy of 2 GiB whose bytes count read and written, on random
-numbers. Times of kernels, here and below, are those of the device's own clock, by JAX's profiler: 20 calls each."""
+numbers. Times of kernels, here and below, are those of the device's own clock, by JAX's profiler: 20 calls each. The
+product without a pause is timed by the host after it ran for seconds, when the GPU is as warm as in training."""
 KERNEL_NOTE = """\
 FLOPs are those of the rows that have an expert; empty slots count nothing. An error is that of the worst row against
 the reference in float32. `uneven` loads are drawn from a Dirichlet distribution of concentration 20; `batched` has as
@@ -33,7 +34,7 @@ ATTENTION_NOTE = """\
 FLOPs are those of the pairs of tokens that see each other (the causal half, the own document), twice as many backward
 as forward; nothing counts twice that a kernel computes again. An error is that of the worst head."""
 STEP_NOTE = """\
-Steps are timed in bursts of 4, the host waiting for the device after each burst. MFU is the plan's
+Steps are timed in bursts of 2, the host waiting for the device after each burst. MFU is the plan's
 `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no empty slots,
 nothing computed twice) times the tokens of a step, over its seconds and the chip's peak. Peak memory is that of the
 device's allocator in the whole process; memory by the compiler is what the compiled step needs. `random` routing is
@@ -42,8 +43,9 @@ experts t K to t K + K - 1, modulo E. `busiest` is the fullest expert's load ove
 last step."""
 PARTS_NOTE = """\
 One step with the router's own choices under JAX's profiler: the milliseconds of kernels by what they are, told by their
-names, and between them the rest of the step's time, when no kernel ran. `all else`: norms, activations, moving rows to
-experts and back, the loss without its matmuls, conversions, the optimizer."""
+names, and the time between them when none ran. `all else`: norms, activations, moving rows to experts and back, the loss
+without its matmuls, conversions, the optimizer. `step less that` is by how much the steps above, which follow each other
+without a pause, took longer than the one that was traced."""
 TORCH_NOTE = """\
 transformers' Llama and Mixtral in eager mode, weights and AdamW in bfloat16 (moec keeps both in float32), attention by
 `sdpa`, the fused AdamW, nothing dropped, nothing computed twice, routing by their own router. MFU as above, with the
@@ -193,7 +195,12 @@ def _milliseconds_of(part: str) -> Cell:
 
 
 def _idle(row: Row, chip: Row) -> str:
-    return f"{1e3 * (spread(row['seconds']).middle - sum(row['parts'].values())):,.1f}"
+    return f"{1e3 * sum(row['waits'].values()):,.1f}"
+
+
+def _not_traced(row: Row, chip: Row) -> str:
+    traced = sum(row["parts"].values()) + sum(row["waits"].values())
+    return f"{1e3 * (spread(row['seconds']).middle - traced):,.1f}"
 
 
 def _terabytes(row: Row, chip: Row) -> str:
@@ -220,6 +227,7 @@ PART_COLUMNS: dict[str, Cell] = {
     "ms/step": _seconds(1e3, 1),
     **{part: _milliseconds_of(part) for part in PART_NAMES},
     "no kernel": _idle,
+    "step less that": _not_traced,
 }
 COLUMNS: dict[str, dict[str, Cell]] = {
     "roofline": {

@@ -72,7 +72,17 @@ def tasks_of(work: dict[str, Any], folder: Path) -> list[Task]:
     """All tasks, in the order in which they are run."""
     seconds = SECONDS[work["chip"]["platform"]]
     wanted = ROOFLINE[work["chip"]["platform"]] | {"seconds": seconds["kernels"]}
-    tasks = [Task("kernels", "roofline", "the device", "roofline_worker", wanted, ("product", "copy"), {})]
+    tasks = [
+        Task(
+            "kernels",
+            "roofline",
+            "the device",
+            "roofline_worker",
+            wanted,
+            ("product", "product without a pause", "copy"),
+            {},
+        )
+    ]
     for entry in work["matmuls"]:
         rows = tuple(f"{loads}, {operation}" for loads in LOADS for operation in OPERATIONS["matmuls"])
         wanted = entry | {"loads": LOADS, "seconds": seconds["kernels"]}

@@ -72,6 +72,20 @@ def parts_of(kernels: list[Kernel]) -> dict[str, float]:
     return dict(sorted(seconds.items(), key=lambda entry: -entry[1]))
 
 
+def waits(kernels: list[Kernel]) -> dict[str, float]:
+    """Seconds between the first and the last kernel in which none ran, by the name of the kernel before, without what
+    numbers it; the longest first."""
+    found: dict[str, float] = {}
+    before = None
+    for kernel in kernels:
+        if before is not None and (wait := kernel.began - before.began - before.took) > 0:
+            name = re.sub(r"_\d+$", "", before.name)[:80]
+            found[name] = found.get(name, 0.0) + 1e-9 * wait
+        if before is None or kernel.began + kernel.took > before.began + before.took:
+            before = kernel
+    return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+
+
 def longest(kernels: list[Kernel], most: int = 25) -> list[tuple[str, float, int]]:
     """The names that took longest, without what numbers them: seconds in all, how often."""
     found: dict[str, list[float]] = {}

@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 from answers import Answers, Row, about_jax, answers, asked, take_turn
-from device_trace import kernels_of, longest, parts_of
+from device_trace import kernels_of, longest, parts_of, waits
 from jax import numpy as jnp
 
 from moec.runtime import experts
@@ -40,7 +40,7 @@ from timed_runs import random_batch
 BALANCED = 2
 """The number of the documents whose tokens go to experts evenly; those of others are 1."""
 
-BURST = 4
+BURST = 2
 """Steps between two waits of the host."""
 
 WARM_UP, LEAST_BURSTS = 1, 3
@@ -143,6 +143,7 @@ def measure(wanted: Row, told: Answers) -> None:
             host_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             parts=parts_of(kernels.get(name, [])),
             longest=longest(kernels.get(name, [])),
+            waits=waits(kernels.get(name, [])),
             **loads(report),
             **about_jax(),
         )

@@ -46,6 +46,17 @@ def samples(ways: Ways, seconds: float) -> dict[str, list[float]]:
     return taken
 
 
+def without_pause(way: Callable[[], object], seconds: float) -> list[float]:
+    """Seconds of a call where calls follow each other for `seconds`, by the host's clock, in the second half of them:
+    a GPU that draws more power than it may slows down within the first."""
+    calls = _calls_of_a_sample(way)
+    taken: list[float] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds or len(taken) < 2:
+        taken.append(_seconds_of(way, calls) / calls)
+    return taken[len(taken) // 2 :]
+
+
 def _by_trace(way: Callable[[], object]) -> list[float]:
     """The first call, which compiles, does not count."""
     _seconds_of(way, 2)

@@ -40,8 +40,10 @@ AUTO_DOCUMENTS: Final = 16
 """What sequences of 4,096 tokens are seldom packed of more; 64 took twice the time and memory of 16 on one H100.
 Source: docs/log.md, 2026-11-28."""
 
-LOGITS_CHUNK_BYTES: Final = 128 * 2**20
-"""Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing measurable."""
+LOGITS_CHUNK_BYTES: Final = {"cpu": 128 * 2**20, "gpu": 2**30, "tpu": 128 * 2**20}
+"""What a chunk of float32 logits on one device may take, by platform. The gradient of the head is read and written once
+for each chunk: with 128 MiB that took an H100 as long as its matmuls. Source: docs/log.md, 2026-11-28; on a CPU larger
+chunks gain nothing measurable; an assumption for TPUs."""
 
 
 def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
@@ -51,7 +53,7 @@ def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[Kern
     is_wanted = isinstance(run.model.attention.max_documents, int)
     if is_wanted and (cannot := lengths_cannot(run, kernel)):
         told = (*told, codes.lengths_cannot(place(run, "model.attention.max_documents"), cannot))
-    return KernelPlan(kernel, told_documents(run, kernel), choose_chunk(run.model, mesh, batch)), told
+    return KernelPlan(kernel, told_documents(run, kernel), choose_chunk(run, mesh, batch)), told
 
 
 def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnostic, ...]]:
@@ -136,13 +138,14 @@ def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
     return "it has no softcap" if attention.softcap is not None else ""
 
 
-def choose_chunk(model: ModelSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
+def choose_chunk(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
     """Tokens per chunk of head and cross-entropy over all devices: equally many positions of every sequence, halved
     until the logits of one device stay within `LOGITS_CHUNK_BYTES`.
     """
+    model, most = run.model, LOGITS_CHUNK_BYTES[run.mesh.hardware.platform]
     positions, seq = model.seq_len, mesh.axes["seq"]
     sequences = batch.micro_sequences * seq // (mesh.devices // mesh.axes["model"])
     position_bytes = sequences * (model.vocab_size // mesh.axes["model"]) * FLOAT32_BYTES
-    while positions // seq * position_bytes > LOGITS_CHUNK_BYTES and positions % (2 * seq) == 0:
+    while positions // seq * position_bytes > most and positions % (2 * seq) == 0:
         positions //= 2
     return positions * batch.micro_sequences

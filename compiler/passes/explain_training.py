@@ -55,7 +55,8 @@ def explain_chunk(plan: Plan) -> Iterator[Derivation]:
     """The tokens of one chunk of the loss."""
     chunk, sequences = plan.kernels.cross_entropy_chunk, plan.batch.micro_sequences
     inputs: Mapping[str, Number] = {"micro_sequences": sequences, "positions": chunk // sequences}
-    source = f"seq_len halved until a device's float32 logits are within {LOGITS_CHUNK_BYTES // 2**20} MiB"
+    most = LOGITS_CHUNK_BYTES[plan.run.mesh.hardware.platform] // 2**20
+    source = f"seq_len halved until a device's float32 logits are within {most:,} MiB"
     formula = "micro_sequences * positions"
     yield Derivation("cross_entropy_chunk", chunk, "tokens", formula, inputs, source, "model.vocab_size")
 

@@ -343,6 +343,7 @@ planes { name: "/host:CPU" lines { name: "Stream" events { metadata_id: 1 durati
     assert device_trace.seconds_of_calls(kernels, 2) == pytest.approx([5e-6, 5e-6])
     assert device_trace.seconds_of_calls(kernels, 3) == pytest.approx([10e-6 / 3] * 3)
     assert device_trace.parts_of(kernels) == pytest.approx({"all else": 7e-6, "matmuls": 3e-6})
+    assert device_trace.waits(kernels) == pytest.approx({"nvjet_sm90_128x256": 2e-6})
     assert device_trace.longest(kernels, 1) == [("loop_add_fusion", pytest.approx(7e-6), 2)]
 
 
@@ -381,7 +382,7 @@ def test_the_tiny_form_measures_everything(tmp_path: Path) -> None:
     page = results.read_text(encoding="utf-8")
     assert "## What failed" not in page
     counts = {name: len(table_of(page, title)) for name, title in gpu_report.TITLES.items()}
-    assert counts == {"roofline": 2, "matmuls": 12, "attention": 4, "steps": 9, "torch": 0}
+    assert counts == {"roofline": 3, "matmuls": 12, "attention": 4, "steps": 9, "torch": 0}
     steps = table_of(page, gpu_report.TITLES["steps"])
     assert {row["busiest"] for row in steps if row["routing"] == "balanced"} == {"1.00"}
     assert all(int(row["quartiles"].rpartition(" ")[2]) >= 6 for row in steps)  # of two rounds
