@@ -21,6 +21,9 @@ IMPLEMENTATIONS = ("grouped_mm", "eager")
 
 Entry = dict[str, Any]
 
+LARGEST_IN_TORCH = 5
+"""Sequences of a micro-batch; of 4,096 tokens each they take some 30 GB in the dense model."""
+
 
 def emit(spec: Path, folder: Path) -> None:
     """Writes a folder per run of `spec`, and work.json, into `folder`."""
@@ -107,8 +110,10 @@ def attention(plan: Plan) -> list[Entry]:
 
 
 def in_torch(group: str, plan: Plan) -> list[Entry]:
-    """The model of the group for torch; nothing is dropped there."""
+    """The model of the group for torch; nothing is dropped there. Micro-batches are as large as divides the batch up to
+    `LARGEST_IN_TORCH`: it keeps more for the backward pass than moec."""
     model, experts = plan.run.model, plan.run.model.experts
+    micro = max(size for size in range(1, LARGEST_IN_TORCH + 1) if plan.batch.sequences % size == 0)
     same = Work(
         width=model.d_model,
         layers=model.n_layers,
@@ -123,6 +128,6 @@ def in_torch(group: str, plan: Plan) -> list[Entry]:
         kv_heads=model.attention.n_kv_heads,
     )
     return [
-        {"name": group, "implementation": implementation, "work": asdict(same), **of_step(plan)}
+        {"name": group, "implementation": implementation, "work": asdict(same), "micro": micro, **of_step(plan)}
         for implementation in (IMPLEMENTATIONS if experts else IMPLEMENTATIONS[:1])
     ]

@@ -42,10 +42,10 @@ that of a freshly drawn router on random tokens, trained while it is timed; `bal
 experts t K to t K + K - 1, modulo E. `busiest` is the fullest expert's load over the mean in the worst layer, in the
 last step."""
 PARTS_NOTE = """\
-One step with the router's own choices under JAX's profiler: the milliseconds of kernels by what they are, told by their
-names, and the time between them when none ran. `all else`: norms, activations, moving rows to experts and back, the loss
-without its matmuls, conversions, the optimizer. `step less that` is by how much the steps above, which follow each other
-without a pause, took longer than the one that was traced."""
+One step with the router's own choices under JAX's profiler: the milliseconds of kernels by what they are, told by
+their names, and the time between them when none ran. `all else`: norms, activations, moving rows to experts and back,
+the loss without its matmuls, conversions, the optimizer. `step less that` is by how much the steps above, which follow
+each other without a pause, took longer than the one that was traced."""
 TORCH_NOTE = """\
 transformers' Llama and Mixtral in eager mode, weights and AdamW in bfloat16 (moec keeps both in float32), attention by
 `sdpa`, the fused AdamW, nothing dropped, nothing computed twice, routing by their own router. MFU as above, with the

@@ -8,6 +8,7 @@ from moec.compiler.resolve_block import Values, resolve_block
 from moec.compiler.scope import Place, Scope
 from moec.compiler.typed import (
     AttentionSpec,
+    Auto,
     DepthRoutingSpec,
     DtypeSpec,
     ExpertsSpec,

@@ -48,7 +48,7 @@ def steps(work: Work, wanted: Row) -> Row:
     torch.set_default_dtype(torch.bfloat16)
     with torch.device(DEVICE):
         model = make_model(work, wanted["implementation"]).to(torch.bfloat16)
-        step = make_step(model, torch.randint(0, work.vocab, (work.sequences, work.length)))
+        step = make_step(model, torch.randint(0, work.vocab, (work.sequences, work.length)), wanted["micro"])
     torch.cuda.reset_peak_memory_stats()
     taken: list[float] = []
     began = time.perf_counter()

@@ -43,21 +43,27 @@ def make_model(wanted: Work, experts_implementation: str) -> PreTrainedModel:
     )
 
 
-def make_step(model: PreTrainedModel, tokens: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """A training step on these tokens, as all peers take it; gives the loss."""
+def make_step(model: PreTrainedModel, tokens: torch.Tensor, micro: int | None = None) -> Callable[[], torch.Tensor]:
+    """A training step on these tokens, as all peers take it, in micro-batches of `micro` sequences that divide them
+    (by default all at once); gives the loss."""
     import torch
+
+    parts = tokens.split(micro or len(tokens))
 
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
     )
 
     def step() -> torch.Tensor:
-        loss = model(input_ids=tokens, labels=tokens).loss
-        loss.backward()
+        total = torch.zeros(())
+        for part in parts:
+            loss = model(input_ids=part, labels=part).loss / len(parts)
+            loss.backward()
+            total = total + loss.detach()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        return total
 
     return step
 
