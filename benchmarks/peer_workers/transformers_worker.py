@@ -55,15 +55,15 @@ def make_step(model: PreTrainedModel, tokens: torch.Tensor, micro: int | None = 
     )
 
     def step() -> torch.Tensor:
-        total = torch.zeros(())
+        losses = []
         for part in parts:
             loss = model(input_ids=part, labels=part).loss / len(parts)
             loss.backward()
-            total = total + loss.detach()
+            losses.append(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return total
+        return torch.stack(losses).sum()
 
     return step
 
