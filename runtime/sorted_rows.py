@@ -41,7 +41,7 @@ def on_sorted_rows(
 
     def affine(x: jax.Array, w: jax.Array, bias: jax.Array | None) -> jax.Array:
         y = matmul(x, w, counts_E)
-        return jnp.where(is_own_R1, y if bias is None else y + bias[expert_R], 0)
+        return jnp.where(is_own_R1, y if bias is None else _with_bias(y, bias, expert_R), 0)
 
     x_RD = checkpoint_name(jnp.where(is_own_R1, x_RD, 0), "expert_buffer")
     up_RF = affine(x_RD, weights.w_up, weights.b_up)
@@ -63,7 +63,7 @@ def on_sorted_blocks(
         if bias is None:
             return y
         expert_R, is_own_R1 = _owners(counts_E, y.shape[0])
-        return jnp.where(is_own_R1, y + bias[expert_R], 0)
+        return jnp.where(is_own_R1, _with_bias(y, bias, expert_R), 0)
 
     x_RD = checkpoint_name(x_RD, "expert_buffer")
     if weights.w_gate is None:
@@ -79,6 +79,11 @@ def _owners(counts_E: jax.Array, rows: int) -> tuple[jax.Array, jax.Array]:
     """The expert of each row [R], and whether it has one [R, 1]."""
     expert_R = jnp.repeat(jnp.arange(counts_E.shape[0]), counts_E, total_repeat_length=rows)
     return expert_R, (jnp.arange(rows) < jnp.sum(counts_E))[:, None]
+
+
+def _with_bias(y: jax.Array, bias_E: jax.Array, expert_R: jax.Array) -> jax.Array:
+    """Each row with its expert's bias; in float32, so that the bias's gradient is summed over the rows in float32."""
+    return (y + bias_E.astype(jnp.float32)[expert_R]).astype(y.dtype)
 
 
 def _beside(gate: jax.Array, up: jax.Array) -> jax.Array:
