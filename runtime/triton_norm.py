@@ -55,6 +55,36 @@ def _normalise_block(x: Any, scale: Any, normed: Any, *, width: int, eps: float)
 
 
 @partial(jax.jit, static_argnames="eps")
+def added_and_normalised(
+    x_RD: jax.Array, added_RD: jax.Array, scale_D: jax.Array, *, eps: float
+) -> tuple[jax.Array, jax.Array]:
+    """`x + added` in the type of x, and `normalised` of that. Shapes: as there; added is as x."""
+    rows, width = x_RD.shape
+    block, warps = _block(rows, width, FORWARD_NUMBERS)
+    padded = pl.next_power_of_2(width)
+    own_rows = pl.BlockSpec((block, padded), lambda index: (index, 0))
+    total_RD, normed_RD = pl.pallas_call(
+        partial(_add_and_normalise_block, width=width, eps=eps),
+        grid=(rows // block,),
+        in_specs=[own_rows, own_rows, pl.BlockSpec((padded,), lambda index: (0,))],
+        out_specs=[own_rows, own_rows],
+        out_shape=[jax.ShapeDtypeStruct((rows, width), x_RD.dtype)] * 2,
+        compiler_params=triton.CompilerParams(num_warps=warps),
+        name="add_rms_norm",
+    )(x_RD, added_RD, scale_D)
+    return total_RD, normed_RD
+
+
+def _add_and_normalise_block(
+    x: Any, added: Any, scale: Any, total: Any, normed: Any, *, width: int, eps: float
+) -> None:
+    rounded = (_load(x, width) + _load(added, width)).astype(total.dtype)
+    _store(total, rounded, width)
+    wide = rounded.astype(jnp.float32)
+    _store(normed, wide * _inverse(wide, width, eps) * _load(scale, width), width)
+
+
+@partial(jax.jit, static_argnames="eps")
 def gradients(
     x_RD: jax.Array, scale_D: jax.Array, to_normed_RD: jax.Array, to_kept_RD: jax.Array, *, eps: float
 ) -> tuple[jax.Array, jax.Array]:

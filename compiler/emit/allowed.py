@@ -72,7 +72,10 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "relu2": ("x",),
         "swiglu": ("gate", "up"),
     },
-    "moec.runtime.fused_norm": {"fork_rms_norm": ("x_BSD", "scale", "eps")},
+    "moec.runtime.fused_norm": {
+        "add_rms_norm": ("x_BSD", "added_BSD", "scale", "eps"),
+        "fork_rms_norm": ("x_BSD", "scale", "eps"),
+    },
     "moec.runtime.initializer": {"Initializer": ()},
     "moec.runtime.layers": {
         "BlockOutput": ("x_BSD", "cache", "router"),

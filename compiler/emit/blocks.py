@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from moec.compiler.emit.holes import Code, code, docstring, identifier, lines, literal
-from moec.compiler.emit.norms import branch_input, branch_norm, branch_sum
+from moec.compiler.emit.norms import branch_input, branch_norm, branch_sum, sum_and_norm
 from moec.compiler.emit.weights import weights
 from moec.compiler.places import Places
 from moec.compiler.plan import LayerKind, Plan
@@ -38,7 +38,7 @@ class {block}(nnx.Module):
         block=identifier(BLOCK_OF_KIND[kind]),
         doc=docstring(places.cited(_describe(plan, kind), _origin(kind))),
         weights=_modules(plan, kind),
-        attention=_attention_branch(plan),
+        attention=_attention_branch(plan, kind),
         branch=_experts_branch(plan) if kind == "moe" else _ffn_branch(plan),
     )
 
@@ -91,20 +91,26 @@ def has_shared_experts(plan: Plan) -> bool:
     return any(tensor.owner == "SharedExperts" for tensor in plan.tensors)
 
 
-def _attention_branch(plan: Plan) -> Code:
-    norm = plan.run.model.norm
-    read = branch_input(norm.placement)
+def _attention_branch(plan: Plan, kind: LayerKind) -> Code:
+    """Attention, added to the residual stream, and the norm before the branch that follows."""
+    norm, placement, following = (
+        plan.run.model.norm,
+        _placement(plan, kind),
+        "experts_norm" if kind == "moe" else "ffn_norm",
+    )
+    read, mixed = branch_input(norm.placement), code("mixed_BSD")
+    both = sum_and_norm(plan, placement, following, mixed)
     return lines(
         branch_norm(plan, norm.placement, "attention_norm"),
         code("mixed_BSD, cache = self.attention({read}, batch, cache)", read=read),
-        branch_sum(norm, norm.placement, "attention_norm", code("mixed_BSD")),
+        both or branch_sum(norm, norm.placement, "attention_norm", mixed),
+        None if both else branch_norm(plan, placement, following),
     )
 
 
 def _ffn_branch(plan: Plan) -> Code:
     norm, placement = plan.run.model.norm, _placement(plan, "dense")
     return lines(
-        branch_norm(plan, placement, "ffn_norm"),
         branch_sum(norm, placement, "ffn_norm", code("self.ffn({read})", read=branch_input(placement))),
         code("return BlockOutput(x_BSD, cache, None)"),
     )
@@ -115,7 +121,6 @@ def _experts_branch(plan: Plan) -> Code:
     read = branch_input(placement)
     shared = code("y_BSD = y_BSD + self.shared_experts({read})", read=read) if has_shared_experts(plan) else None
     return lines(
-        branch_norm(plan, placement, "experts_norm"),
         code("y_BSD, report = self.experts({read}, batch)", read=read),
         shared,
         branch_sum(norm, placement, "experts_norm", code("y_BSD")),

@@ -43,6 +43,16 @@ def branch_norm(plan: Plan, placement: Placement, name: str) -> Code | None:
     return code("normed_BSD = {value}", value=normalised(spec, code("x_BSD"), name))
 
 
+def sum_and_norm(plan: Plan, placement: Placement, name: str, y_BSD: Code) -> Code | None:
+    """The line that adds `y_BSD` to the residual stream and makes `normed_BSD` of the next branch, None where there is
+    none for both: where `y_BSD` is normalised first, and where `branch_norm` forks nothing."""
+    norm = plan.run.model.norm
+    if norm.placement != "pre" or placement == "post" or name not in FORKED or not has_kernels(plan):
+        return None
+    scale, eps = identifier(name), literal(norm.eps)
+    return code("x_BSD, normed_BSD = add_rms_norm(x_BSD, {y}, self.{scale}, eps={eps})", y=y_BSD, scale=scale, eps=eps)
+
+
 def has_kernels(plan: Plan) -> bool:
     """Whether the runtime's kernels can normalise: whole rows, not too wide, on an NVIDIA GPU."""
     hardware, model = plan.run.mesh.hardware, plan.run.model

@@ -15,7 +15,7 @@ from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from moec.compiler.emit import norms as compiler
 from moec.runtime import fused_norm, triton_norm
-from moec.runtime.fused_norm import fork_rms_norm
+from moec.runtime.fused_norm import add_rms_norm, fork_rms_norm
 from moec.runtime.mesh import AXES, MeshShape, make_mesh
 from moec.runtime.norms import rms_norm
 
@@ -30,6 +30,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(triton_norm, "BACKWARD_PROGRAMS", 3)
     yield
     triton_norm.normalised.clear_cache()
+    triton_norm.added_and_normalised.clear_cache()
     triton_norm.gradients.clear_cache()
 
 
@@ -71,6 +72,29 @@ def test_values_and_gradients_are_those_of_rms_norm(shape, dtype, tolerance) -> 
     assert [array.dtype for array in ours] == [dtype, dtype, dtype, jnp.float32]
     np.testing.assert_array_equal(ours[0], x)
     check(ours, with_gradients(plain, x, scale), tolerance)
+
+
+@pytest.mark.usefixtures("on_gpu")
+@pytest.mark.parametrize("shape", [pytest.param((2, 8, 128), id="whole blocks"), pytest.param((3, 5, 96), id="odd")])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 1e-2)])
+@pytest.mark.parametrize("axes", [{}, {"data": 2, "fsdp": 2, "seq": 2}, {"fsdp": 4, "model": 2}])
+def test_a_sum_and_its_norm_are_those_of_two_lines(shape, dtype, tolerance, axes, shape_of) -> None:
+    shape = (8, 4, shape[-1]) if axes else shape
+    x, added = (drawn(*shape, seed=seed, dtype=dtype) for seed in (0, 4))
+    scale = drawn(shape[-1], seed=1)
+
+    def run(fork: Any, x: jax.Array, added: jax.Array, scale: jax.Array) -> tuple[Any, ...]:
+        outputs, pull_back = jax.vjp(fork, x, added, scale)
+        return *outputs, *pull_back((drawn(*shape, seed=2, dtype=dtype), drawn(*shape, seed=3, dtype=dtype)))
+
+    expected = run(lambda x, added, scale: plain(x + added, scale, eps=1e-3), x, added, scale)
+    with jax.set_mesh(make_mesh(shape_of(**axes))):
+        ours = jax.block_until_ready(
+            jax.jit(functools.partial(run, functools.partial(add_rms_norm, eps=1e-3)))(x, added, scale)
+        )
+    np.testing.assert_array_equal(ours[0], expected[0])
+    np.testing.assert_array_equal(ours[2], ours[3])
+    check(ours, expected, tolerance)
 
 
 @pytest.mark.usefixtures("on_gpu")

@@ -23,8 +23,7 @@ run r {{ model = a, mesh = m, budget = few, batch {{ tokens = 512 }} }}
 FORKED = """\
         x_BSD, normed_BSD = fork_rms_norm(x_BSD, self.attention_norm, eps=1e-5)
         mixed_BSD, cache = self.attention(normed_BSD, batch, cache)
-        x_BSD = x_BSD + mixed_BSD
-        x_BSD, normed_BSD = fork_rms_norm(x_BSD, self.ffn_norm, eps=1e-5)
+        x_BSD, normed_BSD = add_rms_norm(x_BSD, mixed_BSD, self.ffn_norm, eps=1e-5)
         x_BSD = x_BSD + self.ffn(normed_BSD)
 """
 
@@ -43,7 +42,7 @@ def program(compile_text):
 def test_on_nvidia_gpus_norms_before_attention_and_feed_forward_fork_the_stream(program, hardware):
     text = program(hardware=hardware)
     assert FORKED in text
-    assert "from moec.runtime.fused_norm import fork_rms_norm\n" in text
+    assert "from moec.runtime.fused_norm import add_rms_norm, fork_rms_norm\n" in text
     plain = re.findall(r"[ (]rms_norm\(.*, self\.(\w+), eps=1e-5\)", text)
     assert sorted(plain) == ["experts_norm", "final_norm", "k_norm", "q_norm"]
 
@@ -52,6 +51,7 @@ def test_norms_after_a_branch_are_plain_beside_those_before_it(program):
     text = program(placement="hybrid")
     assert text.count("fork_rms_norm(x_BSD, self.attention_norm,") == 2
     assert text.count("= x_BSD + rms_norm(mixed_BSD, self.attention_norm_after,") == 2
+    assert "add_rms_norm" not in text
 
 
 @pytest.mark.parametrize(
