@@ -30,7 +30,7 @@ from gpu_tasks import GROUPS, Running, Task, environment_of, read_work, tasks_of
 FOLDER = Path(__file__).parent
 SPEC, TINY = FOLDER / "specs" / "gpu.moe", FOLDER / "specs" / "gpu_tiny.moe"
 CACHE = FOLDER.parent / "runs" / "gpu-cache"
-SECONDS = 480.0
+SECONDS = 900.0
 TASK_SECONDS = 180.0
 """A process that takes longer is killed: a kernel that hangs must not take the others' time."""
 

@@ -52,7 +52,7 @@ def without_pause(way: Callable[[], object], seconds: float) -> list[float]:
     calls = _calls_of_a_sample(way)
     taken: list[float] = []
     began = time.perf_counter()
-    while time.perf_counter() - began < seconds or len(taken) < 2:
+    while time.perf_counter() - began < seconds or len(taken) < 2 * LEAST_SAMPLES:
         taken.append(_seconds_of(way, calls) / calls)
     return taken[len(taken) // 2 :]
 

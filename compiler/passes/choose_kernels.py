@@ -40,10 +40,12 @@ AUTO_DOCUMENTS: Final = 16
 """What sequences of 4,096 tokens are seldom packed of more; 64 took twice the time and memory of 16 on one H100.
 Source: docs/log.md, 2026-11-28."""
 
-LOGITS_CHUNK_BYTES: Final = {"cpu": 128 * 2**20, "gpu": 2**30, "tpu": 128 * 2**20}
-"""What a chunk of float32 logits on one device may take, by platform. The gradient of the head is read and written once
-for each chunk: with 128 MiB that took an H100 as long as its matmuls. Source: docs/log.md, 2026-11-28; on a CPU larger
-chunks gain nothing measurable; an assumption for TPUs."""
+LOGITS_BYTES: Final = 128 * 2**20
+"""What float32 logits on one device may take to be made all at once. Assumption: larger chunks gain nothing on a CPU."""
+
+LOGITS_CHUNK_BYTES: Final = {"cpu": LOGITS_BYTES, "gpu": 2**30, "tpu": LOGITS_BYTES}
+"""What a chunk of them may take, by platform. The gradient of the head is read and written once for each chunk: with
+128 MiB that took an H100 as long as its matmuls. Source: docs/log.md, 2026-11-28; an assumption for TPUs."""
 
 
 def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
@@ -140,12 +142,15 @@ def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
 
 def choose_chunk(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
     """Tokens per chunk of head and cross-entropy over all devices: equally many positions of every sequence, halved
-    until the logits of one device stay within `LOGITS_CHUNK_BYTES`.
+    until the logits of one device stay within `LOGITS_CHUNK_BYTES`; at least once where they take more than
+    `LOGITS_BYTES`.
     """
     model, most = run.model, LOGITS_CHUNK_BYTES[run.mesh.hardware.platform]
     positions, seq = model.seq_len, mesh.axes["seq"]
     sequences = batch.micro_sequences * seq // (mesh.devices // mesh.axes["model"])
     position_bytes = sequences * (model.vocab_size // mesh.axes["model"]) * FLOAT32_BYTES
-    while positions // seq * position_bytes > most and positions % (2 * seq) == 0:
+    while positions // seq * position_bytes > LOGITS_BYTES and positions % (2 * seq) == 0:
         positions //= 2
+        if positions // seq * position_bytes <= most:
+            break
     return positions * batch.micro_sequences
