@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from moec.compiler.emit.holes import Code, code, identifier, literal
-from moec.compiler.passes.choose_grouped_matmul import AMD
+from moec.compiler.passes.choose_kernels import forks_norms
 from moec.compiler.plan import Plan
 from moec.compiler.typed import NormSpec, Placement
 
 FORKED: Final = ("attention_norm", "ffn_norm")
 """The norms that have kernels of their own on GPUs. XLA makes the experts' where it gathers and adds up their rows, and
 moves fewer bytes so. Source: docs/log.md, 2026-11-28, compiled for an H100."""
-
-LARGEST_WIDTH: Final = 8192
-"""Of a row that the kernels take. Source: runtime/fused_norm.py."""
 
 
 def normalised(spec: NormSpec, value: Code, name: str) -> Code:
@@ -37,7 +34,7 @@ def branch_norm(plan: Plan, placement: Placement, name: str) -> Code | None:
     spec = plan.run.model.norm
     if placement == "post":
         return None
-    if name in FORKED and has_kernels(plan):
+    if name in FORKED and forks_norms(plan.run, plan.mesh):
         scale, eps = identifier(name), literal(spec.eps)
         return code("x_BSD, normed_BSD = fork_rms_norm(x_BSD, self.{scale}, eps={eps})", scale=scale, eps=eps)
     return code("normed_BSD = {value}", value=normalised(spec, code("x_BSD"), name))
@@ -47,18 +44,10 @@ def sum_and_norm(plan: Plan, placement: Placement, name: str, y_BSD: Code) -> Co
     """The line that adds `y_BSD` to the residual stream and makes `normed_BSD` of the next branch, None where there is
     none for both: where `y_BSD` is normalised first, and where `branch_norm` forks nothing."""
     norm = plan.run.model.norm
-    if norm.placement != "pre" or placement == "post" or name not in FORKED or not has_kernels(plan):
+    if norm.placement != "pre" or placement == "post" or name not in FORKED or not forks_norms(plan.run, plan.mesh):
         return None
     scale, eps = identifier(name), literal(norm.eps)
     return code("x_BSD, normed_BSD = add_rms_norm(x_BSD, {y}, self.{scale}, eps={eps})", y=y_BSD, scale=scale, eps=eps)
-
-
-def has_kernels(plan: Plan) -> bool:
-    """Whether the runtime's kernels can normalise: whole rows, not too wide, on an NVIDIA GPU."""
-    hardware, model = plan.run.mesh.hardware, plan.run.model
-    is_nvidia = hardware.platform == "gpu" and hardware.name not in AMD
-    is_whole = plan.mesh.axes["model"] == 1 and model.d_model <= LARGEST_WIDTH
-    return is_nvidia and is_whole and model.norm.kind == "rmsnorm"
 
 
 def branch_sum(spec: NormSpec, placement: Placement, name: str, y_BSD: Code) -> Code:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from moec.compiler.passes.choose_kernels import is_on_platform
+from moec.compiler.passes.choose_kernels import AMD, is_on_platform
 from moec.compiler.typed import ExpertsSpec, RunSpec
 
 BY_ROWS: Final = ("tiles", "megablox", "mosaic_gpu", "triton")
@@ -18,7 +18,6 @@ WIDTH_MULTIPLES: Final[Mapping[str, int]] = {"mosaic_gpu": 64, "triton": 16}
 """What d_model, and d_ff on a device, are multiples of. Source: runtime/mosaic_matmul.py, triton_matmul.py."""
 
 HOPPER: Final = ("h100", "h200")
-AMD: Final = ("mi300x",)
 
 ON_GPUS: Final = {
     "mosaic_gpu": "blocks of one expert each, by Hopper's matrix units",

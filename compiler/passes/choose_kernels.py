@@ -40,12 +40,18 @@ AUTO_DOCUMENTS: Final = 16
 """What sequences of 4,096 tokens are seldom packed of more; 64 took twice the time and memory of 16 on one H100.
 Source: docs/log.md, 2026-11-28."""
 
-LOGITS_BYTES: Final = 128 * 2**20
-"""What float32 logits on one device may take to be made all at once. Assumption: larger chunks gain nothing on a CPU."""
+AMD: Final = ("mi300x",)
 
-LOGITS_CHUNK_BYTES: Final = {"cpu": LOGITS_BYTES, "gpu": 2**30, "tpu": LOGITS_BYTES}
-"""What a chunk of them may take, by platform. The gradient of the head is read and written once for each chunk: with
-128 MiB that took an H100 as long as its matmuls. Source: docs/log.md, 2026-11-28; an assumption for TPUs."""
+LARGEST_NORM: Final = 8192
+"""Width of a row that the kernels of norms take. Source: moec.runtime.fused_norm."""
+
+LOGITS_CHUNK_BYTES: Final = 128 * 2**20
+"""Assumption: a chunk of float32 logits on one device may take this much; larger chunks gain nothing on a CPU."""
+
+LARGEST_CHUNK_BYTES: Final = 2**30
+HEADS_OF_CHUNK: Final = 4
+"""On a GPU a chunk's logits may take so much, and so many times what the head's gradient takes, which is read and
+written once for each chunk: with 128 MiB that took an H100 as long as its matmuls. Source: docs/log.md, 2026-11-28."""
 
 
 def choose_kernels(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> tuple[KernelPlan, tuple[Diagnostic, ...]]:
@@ -142,15 +148,28 @@ def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
 
 def choose_chunk(run: RunSpec, mesh: MeshPlan, batch: BatchPlan) -> int:
     """Tokens per chunk of head and cross-entropy over all devices: equally many positions of every sequence, halved
-    until the logits of one device stay within `LOGITS_CHUNK_BYTES`; at least once where they take more than
-    `LOGITS_BYTES`.
+    until the logits of one device stay within `chunk_bytes`.
     """
-    model, most = run.model, LOGITS_CHUNK_BYTES[run.mesh.hardware.platform]
+    model, most = run.model, chunk_bytes(run, mesh)
     positions, seq = model.seq_len, mesh.axes["seq"]
     sequences = batch.micro_sequences * seq // (mesh.devices // mesh.axes["model"])
     position_bytes = sequences * (model.vocab_size // mesh.axes["model"]) * FLOAT32_BYTES
-    while positions // seq * position_bytes > LOGITS_BYTES and positions % (2 * seq) == 0:
+    while positions // seq * position_bytes > most and positions % (2 * seq) == 0:
         positions //= 2
-        if positions // seq * position_bytes <= most:
-            break
     return positions * batch.micro_sequences
+
+
+def chunk_bytes(run: RunSpec, mesh: MeshPlan) -> int:
+    """What the logits of a chunk may take on one device."""
+    if run.mesh.hardware.platform != "gpu":
+        return LOGITS_CHUNK_BYTES
+    head = run.model.d_model * (run.model.vocab_size // mesh.axes["model"]) * FLOAT32_BYTES
+    return max(LOGITS_CHUNK_BYTES, min(HEADS_OF_CHUNK * head, LARGEST_CHUNK_BYTES))
+
+
+def forks_norms(run: RunSpec, mesh: MeshPlan) -> bool:
+    """Whether the norms before attention and feed-forward are kernels of their own: of whole rows, not too wide, on an
+    NVIDIA GPU."""
+    hardware, model = run.mesh.hardware, run.model
+    is_nvidia = hardware.platform == "gpu" and hardware.name not in AMD
+    return is_nvidia and mesh.axes["model"] == 1 and model.d_model <= LARGEST_NORM and model.norm.kind == "rmsnorm"

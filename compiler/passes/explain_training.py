@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.passes.ask_law import ask_law, counted, counted_params, tokens_per_param
-from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
+from moec.compiler.passes.choose_kernels import chunk_bytes
 from moec.compiler.passes.set_budget import DECAY_SHARE, SECONDS_PER_HOUR, WARMUP_SHARE
 from moec.compiler.passes.split_batch import BATCH_AXES
 from moec.compiler.plan import Derivation, Number, Plan
@@ -55,7 +55,7 @@ def explain_chunk(plan: Plan) -> Iterator[Derivation]:
     """The tokens of one chunk of the loss."""
     chunk, sequences = plan.kernels.cross_entropy_chunk, plan.batch.micro_sequences
     inputs: Mapping[str, Number] = {"micro_sequences": sequences, "positions": chunk // sequences}
-    most = LOGITS_CHUNK_BYTES[plan.run.mesh.hardware.platform] // 2**20
+    most = chunk_bytes(plan.run, plan.mesh) // 2**20
     source = f"seq_len halved until a device's float32 logits are within {most:,} MiB"
     formula = "micro_sequences * positions"
     yield Derivation("cross_entropy_chunk", chunk, "tokens", formula, inputs, source, "model.vocab_size")

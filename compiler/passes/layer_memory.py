@@ -14,7 +14,7 @@ from typing import Final
 
 from moec.compiler.formulas.flops import BAND, makes_scores_again, mean_computed_keys
 from moec.compiler.formulas.memory import activation_bytes, bytes_by_name, named
-from moec.compiler.passes.choose_kernels import LANES, choose_attention, told_documents
+from moec.compiler.passes.choose_kernels import LANES, choose_attention, forks_norms, told_documents
 from moec.compiler.plan import ActivationPlan, LayerKind, MeshPlan, StackPlan
 from moec.compiler.typed import ModelSpec, RunSpec
 
@@ -70,7 +70,8 @@ STREAMS_UNROLLED_ALONE: Final = 6
 STREAMS_CAST_AND_SCANNED: Final = 10
 """Arrays of the residual stream's size that a layer keeps: the input and the normed input of both branches. Unrolled on
 a device alone XLA keeps both branches' outputs, too, and adds them up again. In a scan JAX, not XLA, decides what is
-kept: where the stream is not float32 each norm also keeps its argument and its result in float32, twice the size.
+kept: where the stream is not float32 each norm also keeps its argument and its result in float32, twice the size, but
+for those that have kernels of their own.
 
 Source: as COPIES; runtime.norms for the last, seen on fit_h200_scan of benchmarks/memory.py."""
 
@@ -191,7 +192,7 @@ def is_dropless_on_tpu(run: RunSpec) -> bool:
 def streams_kept(run: RunSpec, stack: StackPlan, mesh: MeshPlan) -> int:
     """How many arrays of the residual stream's size a layer keeps where nothing is made again."""
     if run.remat.policy == "none" and stack.scan and run.model.dtype.compute != "float32":
-        return STREAMS_CAST_AND_SCANNED
+        return STREAMS if run.model.experts is None and forks_norms(run, mesh) else STREAMS_CAST_AND_SCANNED
     alone = mesh.devices == 1 and not stack.scan and run.remat.policy == "none"
     return STREAMS_UNROLLED_ALONE if alone else STREAMS
 

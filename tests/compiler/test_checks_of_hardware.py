@@ -6,7 +6,7 @@ import pytest
 from runs import ATTENTION, BASELINE, CPU, FFN, GPU, LAPTOP, POD, TPU, mesh
 
 from moec.compiler.emit.attention import attention_class
-from moec.compiler.passes.choose_kernels import LOGITS_CHUNK_BYTES
+from moec.compiler.passes.choose_kernels import HEADS_OF_CHUNK, LOGITS_CHUNK_BYTES
 from moec.compiler.pipeline import plan_run
 from moec.compiler.places import NOWHERE
 from moec.compiler.typed import DataSpec, RematSpec, RunSpec
@@ -205,14 +205,15 @@ def test_a_chunk_of_logits_stays_small_and_holds_whole_positions():
     plan, _ = plan_run(POD)
     chunk = plan.kernels.cross_entropy_chunk
     assert chunk % plan.batch.micro_sequences == 0
-    assert chunk // 512 * 32_768 * 4 <= LOGITS_CHUNK_BYTES["tpu"]
+    assert chunk // 512 * 32_768 * 4 <= LOGITS_CHUNK_BYTES
     assert plan_run(LAPTOP)[0].kernels.cross_entropy_chunk == 4_096
 
 
 def test_a_gpu_makes_logits_of_more_tokens_at_once():
     run = replace(in_bfloat16(BASELINE), model=replace(in_bfloat16(BASELINE).model, vocab_size=128 * 1024))
     chunks = {chip.name: plan_run(replace(run, mesh=mesh(chip)))[0].kernels.cross_entropy_chunk for chip in (GPU, CPU)}
-    assert chunks[GPU.name] == min(8 * chunks[CPU.name], BASELINE.batch.tokens)
+    assert chunks[CPU.name] * 128 * 1024 * 4 == LOGITS_CHUNK_BYTES
+    assert chunks[GPU.name] == HEADS_OF_CHUNK * BASELINE.model.d_model
 
 
 def test_bytes_need_a_row_each():

@@ -13,7 +13,7 @@ from jax import numpy as jnp
 from jax.experimental import pallas as pl
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
-from moec.compiler.emit import norms as compiler
+from moec.compiler.passes import choose_kernels as compiler
 from moec.runtime import fused_norm, triton_norm
 from moec.runtime.fused_norm import add_rms_norm, fork_rms_norm
 from moec.runtime.mesh import AXES, MeshShape, make_mesh
@@ -141,7 +141,7 @@ def test_on_a_mesh_each_device_has_its_own_rows_unless_it_has_parts_of_them(
 
 
 def test_compiler_and_runtime_agree_on_how_wide_a_row_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert compiler.LARGEST_WIDTH == fused_norm.LARGEST_WIDTH
+    assert compiler.LARGEST_NORM == fused_norm.LARGEST_WIDTH
     monkeypatch.setattr(fused_norm, "platform", lambda: "gpu")
     for width, kernels in ((8192, 1), (8193, 0)):
         x, scale = jax.ShapeDtypeStruct((1, 1, width), jnp.bfloat16), jax.ShapeDtypeStruct((width,), jnp.float32)
