@@ -8,7 +8,7 @@ Documents are `whole`, one in each sequence, or `packed`, several of random leng
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -87,15 +87,25 @@ def both(attend: Attention, gradient: jax.Array) -> dict[str, Callable[..., Arra
     return {forward: jax.jit(lambda q, k, v: (attend(q, k, v),)), backward: jax.jit(with_gradients(attend, gradient))}
 
 
-def error(call: Callable[..., Arrays], segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> float:
-    """The worst error of a head of a sequence, of the output or a gradient. Sequences are computed together and held to
-    the reference one by one, for it has all their scores in memory."""
-    ours = call(*arrays)
-    errors = []
-    for index in range(len(segments_BS)):
+def references(segments_BS: jax.Array, arrays: Arrays, gradient: jax.Array) -> Callable[[int], Arrays]:
+    """`exact` of a sequence by its number, made once: of one at a time, for it has all its scores in memory."""
+
+    @cache
+    def of_sequence(index: int) -> Arrays:
         one = slice(index, index + 1)
-        reference = exact(*(array[one] for array in arrays), segments_BS[one], gradient[one])
-        errors += [worst_error(by_head(a[one]), by_head(b)) for a, b in zip(ours, reference, strict=False)]
+        return exact(*(array[one] for array in arrays), segments_BS[one], gradient[one])
+
+    return of_sequence
+
+
+def error(call: Callable[..., Arrays], arrays: Arrays, reference: Callable[[int], Arrays]) -> float:
+    """The worst error of a head of a sequence, of the output or a gradient. Sequences are computed together."""
+    ours = call(*arrays)
+    errors = [
+        worst_error(by_head(a[index : index + 1]), by_head(b))
+        for index in range(len(arrays[0]))
+        for a, b in zip(ours, reference(index), strict=False)
+    ]
     return float(np.max(errors))
 
 
@@ -116,11 +126,12 @@ def measure(wanted: Row, told: Answers) -> None:
             jax.random.normal(key, (*ids.shape, count, wanted["d_head"]), wanted["dtype"])
             for key, count in zip(keys, heads, strict=True)
         )
-        documents_of = jnp.asarray(ids)
-        calls, right = both(attention(wanted["kernel"], documents_of, wanted["most_documents"]), gradient), {}
+        segments_BS = jnp.asarray(ids)
+        reference = references(segments_BS, tuple(arrays), gradient)
+        calls, right = both(attention(wanted["kernel"], segments_BS, wanted["most_documents"]), gradient), {}
         for name in OPERATIONS:
             row = {"flops": flops(wanted, ids) * (1 if name == "forward" else 3), **about_jax()}
-            wrong = partial(error, calls[name], documents_of, tuple(arrays), gradient)
+            wrong = partial(error, calls[name], tuple(arrays), reference)
             verdict = judge(wrong, wanted["dtype"])
             if "failed" in verdict:
                 told.tell(f"{documents}, {name}", **verdict, **row)

@@ -28,6 +28,11 @@ class Kernel:
     began: float
     took: float
 
+    @property
+    def kind(self) -> str:
+        """The name without what numbers it, 80 characters at most."""
+        return re.sub(r"_\d+$", "", self.name)[:80]
+
 
 def kernels_of(work: Callable[[], object]) -> list[Kernel]:
     """What the GPU did for `work`, in the order of its beginning; nothing where there is no GPU."""
@@ -73,14 +78,13 @@ def parts_of(kernels: list[Kernel]) -> dict[str, float]:
 
 
 def waits(kernels: list[Kernel]) -> dict[str, float]:
-    """Seconds between the first and the last kernel in which none ran, by the name of the kernel before, without what
-    numbers it; the longest first."""
+    """Seconds between the first and the last kernel in which none ran, by the kind of the kernel before; the longest
+    first."""
     found: dict[str, float] = {}
     before = None
     for kernel in kernels:
         if before is not None and (wait := kernel.began - before.began - before.took) > 0:
-            name = re.sub(r"_\d+$", "", before.name)[:80]
-            found[name] = found.get(name, 0.0) + 1e-9 * wait
+            found[before.kind] = found.get(before.kind, 0.0) + 1e-9 * wait
         if before is None or kernel.began + kernel.took > before.began + before.took:
             before = kernel
     return dict(sorted(found.items(), key=lambda entry: -entry[1]))
@@ -90,6 +94,6 @@ def longest(kernels: list[Kernel], most: int = 25) -> list[tuple[str, float, int
     """The names that took longest, without what numbers them: seconds in all, how often."""
     found: dict[str, list[float]] = {}
     for kernel in kernels:
-        found.setdefault(re.sub(r"_\d+$", "", kernel.name)[:80], []).append(1e-9 * kernel.took)
+        found.setdefault(kernel.kind, []).append(1e-9 * kernel.took)
     totals = [(name, sum(seconds), len(seconds)) for name, seconds in found.items()]
     return sorted(totals, key=lambda entry: -entry[1])[:most]

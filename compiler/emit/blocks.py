@@ -93,11 +93,8 @@ def has_shared_experts(plan: Plan) -> bool:
 
 def _attention_branch(plan: Plan, kind: LayerKind) -> Code:
     """Attention, added to the residual stream, and the norm before the branch that follows."""
-    norm, placement, following = (
-        plan.run.model.norm,
-        _placement(plan, kind),
-        "experts_norm" if kind == "moe" else "ffn_norm",
-    )
+    norm, placement = plan.run.model.norm, _placement(plan, kind)
+    following = "experts_norm" if kind == "moe" else "ffn_norm"
     read, mixed = branch_input(norm.placement), code("mixed_BSD")
     both = sum_and_norm(plan, placement, following, mixed)
     return lines(

@@ -34,7 +34,7 @@ def branch_norm(plan: Plan, placement: Placement, name: str) -> Code | None:
     spec = plan.run.model.norm
     if placement == "post":
         return None
-    if name in FORKED and forks_norms(plan.run, plan.mesh):
+    if _is_forked(plan, name):
         scale, eps = identifier(name), literal(spec.eps)
         return code("x_BSD, normed_BSD = fork_rms_norm(x_BSD, self.{scale}, eps={eps})", scale=scale, eps=eps)
     return code("normed_BSD = {value}", value=normalised(spec, code("x_BSD"), name))
@@ -44,10 +44,14 @@ def sum_and_norm(plan: Plan, placement: Placement, name: str, y_BSD: Code) -> Co
     """The line that adds `y_BSD` to the residual stream and makes `normed_BSD` of the next branch, None where there is
     none for both: where `y_BSD` is normalised first, and where `branch_norm` forks nothing."""
     norm = plan.run.model.norm
-    if norm.placement != "pre" or placement == "post" or name not in FORKED or not forks_norms(plan.run, plan.mesh):
+    if norm.placement != "pre" or placement == "post" or not _is_forked(plan, name):
         return None
     scale, eps = identifier(name), literal(norm.eps)
     return code("x_BSD, normed_BSD = add_rms_norm(x_BSD, {y}, self.{scale}, eps={eps})", y=y_BSD, scale=scale, eps=eps)
+
+
+def _is_forked(plan: Plan, name: str) -> bool:
+    return name in FORKED and forks_norms(plan.run, plan.mesh)
 
 
 def branch_sum(spec: NormSpec, placement: Placement, name: str, y_BSD: Code) -> Code:

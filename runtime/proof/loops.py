@@ -12,7 +12,6 @@ from moec.runtime.proof.hlo import Computation, Instruction, Module
 
 _KNOWN = re.compile(r'"known_trip_count":\s*\{"n":\s*"(\d+)"\}')
 _INDEX = re.compile(r"\bindex=(\d+)")
-_WHERE_TRUE = re.compile(r"\btrue_computation=%?([^\s,]+)")
 _DIRECTION = re.compile(r"\bdirection=(LT|LE|GT|GE|NE)")
 
 
@@ -52,7 +51,7 @@ def count_executions(module: Module) -> Executions:
                 unknown.extend([instruction.name] if length is None else [])
                 factor = 1 if length is None else length
             is_choice = instruction.opcode == "conditional"
-            for called in _usual(instruction) if is_choice else instruction.called:
+            for called in _usual(instruction, module) if is_choice else instruction.called:
                 visit(called, count * factor, looping or instruction.opcode == "while")
 
     visit(module.entry, 1, False)
@@ -74,9 +73,9 @@ def trip_count(loop: Instruction, caller: Computation, module: Module) -> int | 
     return max(0, ceil((bound - _start(loop, caller, index)) / _step(body, index)))
 
 
-def _usual(choice: Instruction) -> tuple[str, ...]:
-    by_truth = _WHERE_TRUE.search(choice.attributes)
-    return by_truth.groups() if by_truth else choice.called[:1]
+def _usual(choice: Instruction, module: Module) -> tuple[str, ...]:
+    where_true = _part(choice, "true_computation", module)
+    return choice.called[:1] if where_true is None else (where_true.name,)
 
 
 def _part(loop: Instruction, which: str, module: Module) -> Computation | None:
