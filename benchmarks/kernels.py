@@ -77,6 +77,7 @@ def experts() -> Ways:
         return jnp.sum(on_slots(x_ERD, weights, "swiglu", "batched") ** 2)
 
     def tiled(x_RD: jax.Array, weights: ExpertWeights) -> jax.Array:
+        x_RD = jnp.pad(x_RD, ((0, tiles.SPARE_ROWS), (0, 0)))
         return jnp.sum(tiles.on_rows(x_RD, counts.astype(jnp.int32), weights, "swiglu") ** 2)
 
     ways = {
@@ -85,11 +86,9 @@ def experts() -> Ways:
         )
         for factor in (1.0, 1.25)
     }
-    usual = tiles.LARGEST_TILE
     for tile in (128, 256, 512):
-        tiles.LARGEST_TILE = tile
-        ways[f"tiles of {tile}"] = jitted(tiled, x, weights)
-    tiles.LARGEST_TILE = usual
+        with patch.multiple(tiles, LARGEST_TILE=tile, SPARE_ROWS=tile // tiles.PIECES):
+            ways[f"tiles of {tile}"] = jitted(tiled, x, weights)
     return ways
 
 

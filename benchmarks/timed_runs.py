@@ -14,7 +14,7 @@ from moec.runtime.batch import Batch
 from moec.runtime.mesh import make_mesh
 from moec.runtime.program import Program
 from moec.runtime.state import initial_state, lay_out
-from moec.runtime.train_step import jit_train_step
+from moec.runtime.train_step import compile_train_step
 
 
 @dataclass
@@ -39,17 +39,18 @@ class TimedStep:
 
 
 def timed_step(program: Program, vocab_size: int) -> TimedStep:
-    """The program's step on random tokens; whole rows are one document. Not run yet."""
+    """The program's step on random tokens, compiled as `moec run` does; whole rows are one document. Not run yet."""
     layout = lay_out(program, make_mesh(program.mesh))
     batch = random_batch(program, vocab_size)
-    train_step = jit_train_step(program, layout)
+    state = initial_state(program, layout)
+    train_step = compile_train_step(program, layout)
 
     def step(state: object) -> tuple[object, object]:
         with jax.set_mesh(layout.mesh):
             state, report = train_step(state, batch)
         return state, report.loss
 
-    return TimedStep(step, initial_state(program, layout), vocab_size)
+    return TimedStep(step, state, vocab_size)
 
 
 def random_batch(program: Program, vocab_size: int) -> Batch:

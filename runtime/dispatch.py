@@ -95,9 +95,11 @@ def sort_by_expert(experts_TK: jax.Array, n_experts: int, *, multiple: int = 1) 
     return slots, sizes_E
 
 
-def count_by_expert(experts_TK: jax.Array, n_experts: int) -> tuple[Slots, jax.Array]:
-    """The same as `sort_by_expert`, by counting: two sorts take 4 to 5 times as long on a CPU with few experts, and the
-    table of all choices and experts is what an accelerator would rather not write. Source: docs/log.md, 2026-11-27."""
+def count_by_expert(experts_TK: jax.Array, n_experts: int, *, spare: int = 0) -> tuple[Slots, jax.Array]:
+    """The same as `sort_by_expert`, by counting, with `spare` more empty slots at the end.
+
+    Two sorts take 4 to 5 times as long on a CPU with few experts, and the table of all choices and experts is what an
+    accelerator would rather not write. Source: docs/log.md, 2026-11-27."""
     tokens, top_k = experts_TK.shape
     experts_J = experts_TK.reshape(tokens * top_k)
     rank_J, counts_E = _ranks(experts_J, n_experts)
@@ -106,12 +108,13 @@ def count_by_expert(experts_TK: jax.Array, n_experts: int) -> tuple[Slots, jax.A
     choice_J = jnp.arange(choices, dtype=jnp.int32)
     is_taken_J = experts_J < n_experts
     place_J = rank_J + starts_E[jnp.minimum(experts_J, n_experts - 1)]
-    at_J = jnp.where(is_taken_J, place_J, choices + choice_J)
-    choice_R = jnp.full((choices,), choices, jnp.int32).at[at_J].set(choice_J, mode="drop", unique_indices=True)
+    rows = choices + spare
+    at_J = jnp.where(is_taken_J, place_J, rows + choice_J)
+    choice_R = jnp.full((rows,), choices, jnp.int32).at[at_J].set(choice_J, mode="drop", unique_indices=True)
     slots = Slots(
         token_of_slot_R=jnp.where(choice_R < choices, choice_R // top_k, tokens),
         choice_of_slot_R=choice_R,
-        slot_of_choice_TK=jnp.where(is_taken_J, place_J, choices).reshape(tokens, top_k),
+        slot_of_choice_TK=jnp.where(is_taken_J, place_J, rows).reshape(tokens, top_k),
     )
     return slots, counts_E
 

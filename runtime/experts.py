@@ -34,7 +34,7 @@ from moec.runtime.grouped_matmul import GroupedMatmul
 from moec.runtime.mesh import BATCH_AXES, axis_size, is_sharded
 from moec.runtime.routing import Routing, report_routing, route
 from moec.runtime.sorted_rows import ROWS_OF_EXPERT, by_megablox, by_mosaic, by_triton
-from moec.runtime.tiles import on_rows
+from moec.runtime.tiles import SPARE_ROWS, on_rows
 from moec.runtime.weights import Weight, spec_of
 
 __all__ = ["apply_experts", "report_routing", "route"]
@@ -190,7 +190,7 @@ def _sorted_rows(experts_TK: jax.Array, n_experts: int, method: Method) -> tuple
             kept_TK = _slots(experts_TK, n_experts, method).kept
         experts_TK = jnp.where(kept_TK, experts_TK, n_experts)
     if by_counting:
-        return count_by_expert(experts_TK, n_experts)
+        return count_by_expert(experts_TK, n_experts, spare=SPARE_ROWS)
     return sort_by_expert(experts_TK, n_experts, multiple=ROWS_OF_EXPERT.get(method.grouped_matmul, 1))
 
 

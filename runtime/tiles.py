@@ -1,13 +1,15 @@
 """The feed-forward network of each expert, over rows sorted by expert: tiles of one expert each, as many as there are
 rows for.
 
-Only the last tile of an expert is padded, so the work follows the routing. The loop over tiles has a length that is
-known at run time alone; its gradient is therefore written out here.
+What does not fill a tile is a piece of a quarter, a half or three quarters of one, so the work follows the routing. The
+loop over tiles has a length that is known at run time alone; its gradient is therefore written out here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Final, TypeVar
 
 import jax
 from jax import numpy as jnp
@@ -17,10 +19,19 @@ from moec.runtime.buffers import zeros_after
 from moec.runtime.expert_network import ExpertWeights, on_one_device
 from moec.runtime.feed_forward import Activation, activate
 
-LARGEST_TILE = 256
+LARGEST_TILE: Final = 256
 """Rows per tile where experts have as many. Measured on 2 CPU cores, docs/log.md 2026-11-24, 128 to 512 rows."""
 
-SMALLEST_TILE = 8
+SMALLEST_TILE: Final = 8
+
+PIECES: Final = 4
+"""Pieces of a tile, of which an expert's first rows take one to three where they fill no tile. Measured on 2 CPU cores,
+docs/log.md 2026-11-28: eight are no faster and compile longer."""
+
+SPARE_ROWS: Final = LARGEST_TILE // PIECES
+"""Rows of no expert that `on_rows` wants at the end: the last piece reads and writes fewer beyond its own."""
+
+Result = TypeVar("Result")
 
 Kept = tuple[jax.Array, "jax.Array | None", jax.Array, jax.Array, ExpertWeights]
 """What the backward pass needs: rows, gates and ups before the activation, counts, weights."""
@@ -29,13 +40,14 @@ Kept = tuple[jax.Array, "jax.Array | None", jax.Array, jax.Array, ExpertWeights]
 def on_rows(x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation) -> jax.Array:
     """Each expert's outputs for its own rows [R, D]: the first `counts_E[0]` rows are expert 0's, and so on.
 
-    Rows behind the last expert's are undefined but finite. Partial sums over the model axis.
+    Rows behind the last expert's are undefined but finite; the last SPARE_ROWS must be such. Partial sums over the
+    model axis.
     """
     weights = ExpertWeights(
         weights.w_gate, weights.w_up, weights.w_down, weights.b_gate, weights.b_up, on_one_device(weights.b_down)
     )
     x_RD = checkpoint_name(x_RD, "expert_buffer")
-    return _on_rows(x_RD, counts_E, weights, activation, _tile_rows(x_RD.shape[0], counts_E.shape[0]))
+    return _on_rows(x_RD, counts_E, weights, activation, _tile_rows(x_RD.shape[0] - SPARE_ROWS, counts_E.shape[0]))
 
 
 def _tile_rows(rows: int, n_experts: int) -> int:
@@ -54,57 +66,86 @@ def _on_rows(
 def _forward(
     x_RD: jax.Array, counts_E: jax.Array, weights: ExpertWeights, activation: Activation, tile: int
 ) -> tuple[jax.Array, Kept]:
-    padded = _padded(x_RD, tile)
-    hidden = jax.ShapeDtypeStruct((padded.shape[0], weights.w_up.shape[2]), x_RD.dtype)
-    empty = zeros_after(padded, (padded, None if weights.w_gate is None else hidden, hidden))
+    hidden = jax.ShapeDtypeStruct((x_RD.shape[0], weights.w_up.shape[2]), x_RD.dtype)
+    empty = zeros_after(x_RD, (x_RD, None if weights.w_gate is None else hidden, hidden))
 
     def expert(filled: tuple, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
         own_weights, start, count = own
 
-        def compute(index: jax.Array, filled: tuple) -> tuple:
-            at = start + index * tile
-            outputs = _tile_forward(_tile(padded, at, tile), own_weights, activation)
+        def compute(offset: jax.Array | int, rows: int, filled: tuple) -> tuple:
+            at = start + offset
+            outputs = _tile_forward(_tile(x_RD, at, rows), own_weights, activation)
             return jax.tree.map(lambda whole, rows: _put(whole, rows, at), filled, outputs)
 
-        return jax.lax.fori_loop(0, -(-count // tile), compute, filled), None
+        def begin(rows: int, _: jax.Array) -> tuple:
+            return compute(0, rows, filled) if rows else filled
 
-    (y, gate, up), _ = jax.lax.scan(expert, empty, (weights, _starts(counts_E), counts_E))
-    return y[: x_RD.shape[0]], (x_RD, gate, up, counts_E, weights)
+        return _in_tiles(count, tile, begin, compute), None
+
+    (y_RD, gate, up), _ = jax.lax.scan(expert, empty, (weights, _starts(counts_E), counts_E))
+    return y_RD, (x_RD, gate, up, counts_E, weights)
 
 
 def _backward(
     activation: Activation, tile: int, kept: Kept, gradient_RD: jax.Array
 ) -> tuple[jax.Array, None, ExpertWeights]:
     x_RD, gate, up, counts_E, weights = kept
-    x, gradient = _padded(x_RD, tile), _padded(gradient_RD, tile)
 
-    def expert(filled: tuple, own: tuple[jax.Array, ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
-        number, own_weights, start, count = own
+    def expert(filled: tuple, of_one: tuple[jax.Array, ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
+        number, own_weights, start, count = of_one
 
-        def compute(index: jax.Array, sums: tuple[jax.Array, ExpertWeights]) -> tuple[jax.Array, ExpertWeights]:
-            at = start + index * tile
-            is_own = (index * tile + jnp.arange(tile) < count)[:, None]
-            rows = [None if whole is None else _tile(whole, at, tile) for whole in (x, gate, up)]
-            to_rows = jnp.where(is_own, _tile(gradient, at, tile), 0)
-            to_x_rows, to_weights = _tile_backward(*rows, to_rows, own_weights, activation)
-            return _put(sums[0], to_x_rows, at), jax.tree.map(jnp.add, sums[1], to_weights)
+        def gradients(
+            offset: jax.Array | int, rows: int, to_x: jax.Array, until: jax.Array
+        ) -> tuple[jax.Array, ExpertWeights]:
+            at = start + offset
+            is_own = (offset + jnp.arange(rows) < until)[:, None]
+            own = [
+                None if whole is None else jnp.where(is_own, _tile(whole, at, rows), 0)
+                for whole in (x_RD, gate, up, gradient_RD)
+            ]
+            to_x_rows, to_weights = _tile_backward(*own, own_weights, activation)
+            return _put(to_x, to_x_rows, at), to_weights
 
-        zeros = jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), own_weights)
-        to_x, to_own = jax.lax.fori_loop(0, -(-count // tile), compute, (filled[0], zeros))
+        def begin(rows: int, until: jax.Array) -> tuple[jax.Array, ExpertWeights]:
+            if rows:
+                return gradients(0, rows, filled[0], until)
+            return filled[0], jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), own_weights)
+
+        def add(offset: jax.Array, rows: int, sums: tuple[jax.Array, ExpertWeights]) -> tuple[jax.Array, ExpertWeights]:
+            to_x, to_weights = gradients(offset, rows, sums[0], count)
+            return to_x, jax.tree.map(jnp.add, sums[1], to_weights)
+
+        to_x, to_own = _in_tiles(count, tile, begin, add)
         to_weights = jax.tree.map(
             lambda all_of, one: jax.lax.dynamic_update_index_in_dim(all_of, one, number, 0), filled[1], to_own
         )
         return (to_x, to_weights), None
 
     sums = jax.tree.map(lambda weight: jax.ShapeDtypeStruct(weight.shape, jnp.float32), weights)
-    empty = zeros_after(gradient, (x, sums))
+    empty = zeros_after(gradient_RD, (x_RD, sums))
     numbers = jnp.arange(counts_E.shape[0])
-    (to_x, to_weights), _ = jax.lax.scan(expert, empty, (numbers, weights, _starts(counts_E), counts_E))
+    (to_x_RD, to_weights), _ = jax.lax.scan(expert, empty, (numbers, weights, _starts(counts_E), counts_E))
     to_weights = jax.tree.map(lambda total, weight: total.astype(weight.dtype), to_weights, weights)
-    return to_x[: x_RD.shape[0]], None, to_weights
+    return to_x_RD, None, to_weights
 
 
 _on_rows.defvjp(_forward, _backward)
+
+
+def _in_tiles(
+    count: jax.Array,
+    tile: int,
+    begin: Callable[[int, jax.Array], Result],
+    go_on: Callable[[jax.Array, int, Result], Result],
+) -> Result:
+    """One expert's rows: `begin(rows, own)` for a piece of `rows`, perhaps 0, of which the first `own` rows are to be
+    seen, then `go_on(offset, tile, result)` for each whole tile behind those."""
+    step = tile // PIECES
+    pieces = -(-count // step)
+    n_tiles = pieces // PIECES
+    first = jnp.maximum(count - n_tiles * tile, 0)
+    begun = jax.lax.switch(pieces % PIECES, [partial(begin, rows) for rows in range(0, tile, step)], first)
+    return jax.lax.fori_loop(0, n_tiles, lambda index, result: go_on(first + index * tile, tile, result), begun)
 
 
 def _tile_forward(
@@ -157,15 +198,10 @@ def _starts(counts_E: jax.Array) -> jax.Array:
     return jnp.cumsum(counts_E) - counts_E
 
 
-def _padded(x_RD: jax.Array, tile: int) -> jax.Array:
-    """Rows enough for the last tile to end inside."""
-    return jnp.pad(x_RD, ((0, tile), (0, 0)))
-
-
 def _tile(whole: jax.Array, at: jax.Array, tile: int) -> jax.Array:
     return jax.lax.dynamic_slice_in_dim(whole, at, tile)
 
 
 def _put(whole: jax.Array, rows: jax.Array, at: jax.Array) -> jax.Array:
-    """`whole` with `rows` at `at`. A tile's tail overwrites rows of later experts, which they write afterwards."""
+    """`whole` with `rows` at `at`. What a piece or a tile has beyond its own rows is written again by those behind."""
     return jax.lax.dynamic_update_slice_in_dim(whole, rows.astype(whole.dtype), at, 0)

@@ -19,6 +19,7 @@ from jax.sharding import NamedSharding
 from moec.runtime.batch import Batch, Objective, Report
 from moec.runtime.devices import platform_of
 from moec.runtime.guard import judge
+from moec.runtime.heap import give_back_freed
 from moec.runtime.mesh import replicated
 from moec.runtime.placement import batch_sharding
 from moec.runtime.program import Program
@@ -105,8 +106,10 @@ def lower_train_step(program: Program, layout: Layout) -> jax.stages.Lowered:
 
 
 def compile_train_step(program: Program, layout: Layout) -> jax.stages.Compiled:
-    """The compiled step."""
-    return lower_train_step(program, layout).compile()
+    """The compiled step. The memory that compiling took is the kernel's again."""
+    compiled = lower_train_step(program, layout).compile()
+    give_back_freed()
+    return compiled
 
 
 def _differentiate(program: Program, layout: Layout) -> Callable[[TrainState, Batch], tuple[nnx.State, Objective]]:

@@ -15,7 +15,7 @@ from jax.experimental.pallas import tpu
 from moec.runtime.expert_network import ExpertWeights
 from moec.runtime.experts import apply_experts, route
 from moec.runtime.sorted_rows import LARGEST_BLOCKS, by_megablox
-from moec.runtime.tiles import on_rows
+from moec.runtime.tiles import SPARE_ROWS, on_rows
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -45,9 +45,13 @@ def outputs_and_gradients(way: Callable[..., jax.Array]) -> Callable[..., Any]:
     return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
 
 
+def by_tiles(x: jax.Array, *others: Any) -> jax.Array:
+    return on_rows(jnp.pad(x, ((0, SPARE_ROWS), (0, 0))), *others)[:ROWS]
+
+
 @pytest.fixture(scope="module")
 def ways() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    return outputs_and_gradients(by_megablox), outputs_and_gradients(on_rows)
+    return outputs_and_gradients(by_megablox), outputs_and_gradients(by_tiles)
 
 
 def close(ours: Any, plain: Any) -> None:
