@@ -69,20 +69,21 @@ def _forward(
     hidden = jax.ShapeDtypeStruct((x_RD.shape[0], weights.w_up.shape[2]), x_RD.dtype)
     empty = zeros_after(x_RD, (x_RD, None if weights.w_gate is None else hidden, hidden))
 
-    def expert(filled: tuple, own: tuple[ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
-        own_weights, start, count = own
+    starts_E = _starts(counts_E)
 
-        def compute(offset: jax.Array | int, rows: int, filled: tuple) -> tuple:
+    def expert(so_far: tuple[jax.Array, tuple]) -> tuple[jax.Array, tuple]:
+        number, filled = so_far
+        own_weights, start, count = jax.tree.map(lambda all_of: all_of[number], (weights, starts_E, counts_E))
+
+        def compute(rows: int, offset: jax.Array, _: jax.Array, filled: tuple) -> tuple:
             at = start + offset
             outputs = _tile_forward(_tile(x_RD, at, rows), own_weights, activation)
-            return jax.tree.map(lambda whole, rows: _put(whole, rows, at), filled, outputs)
+            return jax.tree.map(lambda whole, part: _put(whole, part, at), filled, outputs)
 
-        def begin(rows: int, _: jax.Array) -> tuple:
-            return compute(0, rows, filled) if rows else filled
+        return number + 1, _in_tiles(count, tile, compute, filled)
 
-        return _in_tiles(count, tile, begin, compute), None
-
-    (y_RD, gate, up), _ = jax.lax.scan(expert, empty, (weights, _starts(counts_E), counts_E))
+    # No scan: remat would keep the products of every branch in it for every expert.
+    _, (y_RD, gate, up) = jax.lax.while_loop(lambda so_far: so_far[0] < counts_E.shape[0], expert, (0, empty))
     return y_RD, (x_RD, gate, up, counts_E, weights)
 
 
@@ -94,28 +95,20 @@ def _backward(
     def expert(filled: tuple, of_one: tuple[jax.Array, ExpertWeights, jax.Array, jax.Array]) -> tuple[tuple, None]:
         number, own_weights, start, count = of_one
 
-        def gradients(
-            offset: jax.Array | int, rows: int, to_x: jax.Array, until: jax.Array
+        def add(
+            rows: int, offset: jax.Array, end: jax.Array, sums: tuple[jax.Array, ExpertWeights]
         ) -> tuple[jax.Array, ExpertWeights]:
             at = start + offset
-            is_own = (offset + jnp.arange(rows) < until)[:, None]
+            is_own = (offset + jnp.arange(rows) < end)[:, None]
             own = [
                 None if whole is None else jnp.where(is_own, _tile(whole, at, rows), 0)
                 for whole in (x_RD, gate, up, gradient_RD)
             ]
             to_x_rows, to_weights = _tile_backward(*own, own_weights, activation)
-            return _put(to_x, to_x_rows, at), to_weights
+            return _put(sums[0], to_x_rows, at), jax.tree.map(jnp.add, sums[1], to_weights)
 
-        def begin(rows: int, until: jax.Array) -> tuple[jax.Array, ExpertWeights]:
-            if rows:
-                return gradients(0, rows, filled[0], until)
-            return filled[0], jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), own_weights)
-
-        def add(offset: jax.Array, rows: int, sums: tuple[jax.Array, ExpertWeights]) -> tuple[jax.Array, ExpertWeights]:
-            to_x, to_weights = gradients(offset, rows, sums[0], count)
-            return to_x, jax.tree.map(jnp.add, sums[1], to_weights)
-
-        to_x, to_own = _in_tiles(count, tile, begin, add)
+        zeros = jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), own_weights)
+        to_x, to_own = _in_tiles(count, tile, add, (filled[0], zeros))
         to_weights = jax.tree.map(
             lambda all_of, one: jax.lax.dynamic_update_index_in_dim(all_of, one, number, 0), filled[1], to_own
         )
@@ -135,17 +128,23 @@ _on_rows.defvjp(_forward, _backward)
 def _in_tiles(
     count: jax.Array,
     tile: int,
-    begin: Callable[[int, jax.Array], Result],
-    go_on: Callable[[jax.Array, int, Result], Result],
+    compute: Callable[[int, jax.Array, jax.Array, Result], Result],
+    result: Result,
 ) -> Result:
-    """One expert's rows: `begin(rows, own)` for a piece of `rows`, perhaps 0, of which the first `own` rows are to be
-    seen, then `go_on(offset, tile, result)` for each whole tile behind those."""
+    """`result` after `compute(rows, offset, end, result)` for each part of one expert's `count` rows.
+
+    Its own rows there go from `offset` to `end`, which may be fewer than `rows`. First a piece of a tile, if one is
+    left, then whole tiles.
+    """
     step = tile // PIECES
     pieces = -(-count // step)
     n_tiles = pieces // PIECES
     first = jnp.maximum(count - n_tiles * tile, 0)
-    begun = jax.lax.switch(pieces % PIECES, [partial(begin, rows) for rows in range(0, tile, step)], first)
-    return jax.lax.fori_loop(0, n_tiles, lambda index, result: go_on(first + index * tile, tile, result), begun)
+    begin = [partial(compute, rows, jnp.zeros_like(first), first) for rows in range(step, tile, step)]
+    result = jax.lax.switch(pieces % PIECES, [lambda result: result, *begin], result)
+    return jax.lax.fori_loop(
+        0, n_tiles, lambda index, result: compute(tile, first + index * tile, count, result), result
+    )
 
 
 def _tile_forward(
