@@ -1,16 +1,18 @@
-"""CPU seconds of the runtime's parts beside other ways to do the same, at the shapes of the quickstart.
+"""Seconds of the runtime's parts beside other ways to do the same, at the shapes of the quickstart and of peers.py.
 
-    python benchmarks/kernels.py [ROUNDS]
+    python benchmarks/kernels.py [ROUNDS] [--only PART ...]
 
-The ways take turns; CPU seconds of all threads, least and median of the rounds, forward and backward together.
+The ways take turns; medians of the rounds, forward and backward together, by the clock on the wall and in CPU seconds
+of all threads. Run it as emitted programs start themselves: with GLIBC_TUNABLES=glibc.malloc.hugetlb=1.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from unittest.mock import patch
 
 import jax
@@ -20,9 +22,10 @@ from jax import numpy as jnp
 from moec.runtime import attention_blocks, attention_kernels, tiles
 from moec.runtime.batch import Batch
 from moec.runtime.expert_network import ExpertWeights, on_slots
+from moec.runtime.feed_forward import activate
 from moec.runtime.losses import cross_entropy
 
-SEQUENCES, LENGTH, WIDTH, D_FF, VOCAB, N_EXPERTS, TOP_K = 16, 256, 128, 344, 256, 8, 2
+SEQUENCES, LENGTH, WIDTH, VOCAB = 16, 256, 128, 256
 TOKENS = SEQUENCES * LENGTH
 RNG = np.random.default_rng(0)
 
@@ -64,14 +67,18 @@ def attention(sequences: int, length: int) -> Ways:
     return ways
 
 
-def experts() -> Ways:
-    """Batched matmuls over slots (1.0 and 1.25 per choice) and tiles of several sizes, for uneven loads."""
+def experts(tokens: int, width: int, d_ff: int, n_experts: int, top_k: int) -> Ways:
+    """A dense layer of `top_k d_ff`, batched matmuls over slots (1.0 and 1.25 per choice), and tiles of several sizes
+    whose rest is a whole one or a piece, for uneven loads."""
     weights = ExpertWeights(
-        normal(N_EXPERTS, WIDTH, D_FF), normal(N_EXPERTS, WIDTH, D_FF), normal(N_EXPERTS, D_FF, WIDTH), None, None, None
+        normal(n_experts, width, d_ff), normal(n_experts, width, d_ff), normal(n_experts, d_ff, width), None, None, None
     )
-    rows = TOKENS * TOP_K
-    counts = jnp.asarray(RNG.multinomial(rows, RNG.dirichlet(np.full(N_EXPERTS, 20.0))))
-    x = normal(rows, WIDTH)
+    rows = tokens * top_k
+    counts = jnp.asarray(RNG.multinomial(rows, RNG.dirichlet(np.full(n_experts, 20.0))))
+    x = normal(rows, width)
+
+    def dense(x: jax.Array, gate: jax.Array, up: jax.Array, down: jax.Array) -> jax.Array:
+        return jnp.sum((activate("swiglu", x @ gate, x @ up) @ down) ** 2)
 
     def batched(x_ERD: jax.Array, weights: ExpertWeights) -> jax.Array:
         return jnp.sum(on_slots(x_ERD, weights, "swiglu", "batched") ** 2)
@@ -80,15 +87,14 @@ def experts() -> Ways:
         x_RD = jnp.pad(x_RD, ((0, tiles.SPARE_ROWS), (0, 0)))
         return jnp.sum(tiles.on_rows(x_RD, counts.astype(jnp.int32), weights, "swiglu") ** 2)
 
-    ways = {
-        f"batched, {factor} slots per choice": jitted(
-            batched, normal(N_EXPERTS, int(rows * factor) // N_EXPERTS, WIDTH), weights
-        )
-        for factor in (1.0, 1.25)
-    }
-    for tile in (128, 256, 512):
-        with patch.multiple(tiles, LARGEST_TILE=tile, SPARE_ROWS=tile // tiles.PIECES):
-            ways[f"tiles of {tile}"] = jitted(tiled, x, weights)
+    of_dense = [normal(*shape) for shape in ((width, top_k * d_ff), (width, top_k * d_ff), (top_k * d_ff, width))]
+    ways = {"dense": jitted(dense, normal(tokens, width), *of_dense)}
+    for factor in (1.0, 1.25):
+        slots = normal(n_experts, int(rows * factor) // n_experts, width)
+        ways[f"batched, {factor} slots per choice"] = jitted(batched, slots, weights)
+    for tile, pieces in ((256, 1), (256, 2), (256, 4), (256, 8), (128, 4), (512, 4)):
+        with patch.multiple(tiles, LARGEST_TILE=tile, PIECES=pieces, SPARE_ROWS=tile // pieces):
+            ways[f"tiles of {tile}, pieces of {tile // pieces}"] = jitted(tiled, x, weights)
     return ways
 
 
@@ -128,26 +134,49 @@ def embedding() -> Ways:
 
 def measure(title: str, ways: Ways, rounds: int) -> None:
     """Prints a line for each way."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds + 2):
         for name, way in ways.items():
-            start = time.process_time()
+            start, cpu_start = time.perf_counter(), time.process_time()
             jax.block_until_ready(way())
-            taken[name].append(time.process_time() - start)
+            taken[name].append((time.perf_counter() - start, time.process_time() - cpu_start))
     print(title)
-    for name, seconds in taken.items():
-        kept = seconds[2:]
-        print(f"  {name:<30}{1e3 * min(kept):8.1f} ms (median {1e3 * statistics.median(kept):.1f})")
+    for name, turns in taken.items():
+        wall, cpu = (1e3 * statistics.median(seconds) for seconds in zip(*turns[2:], strict=True))
+        print(f"  {name:<32}{wall:8.1f} ms, CPU {cpu:8.1f} ms")
+
+
+PARTS = {
+    "attention": {
+        f"attention, {SEQUENCES} sequences of {LENGTH}": lambda: attention(SEQUENCES, LENGTH),
+        "attention, 4 sequences of 1024": lambda: attention(4, 1024),
+    },
+    "experts": {
+        f"{n_experts} experts of {width} x {d_ff}, top {top_k}, {tokens} tokens": partial(
+            experts, tokens, width, d_ff, n_experts, top_k
+        )
+        for tokens, width, d_ff, n_experts, top_k in (
+            (TOKENS, WIDTH, 344, 8, 2),
+            (2048, 256, 344, 8, 2),
+            (2048, 256, 172, 32, 4),
+        )
+    },
+    "loss": {"loss": loss},
+    "embedding": {"embedding": embedding},
+}
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    print(f"jax {jax.__version__}, CPU milliseconds")
-    measure(f"attention, {SEQUENCES} sequences of {LENGTH}", attention(SEQUENCES, LENGTH), rounds)
-    measure("attention, 4 sequences of 1024", attention(4, 1024), rounds)
-    measure("experts", experts(), rounds)
-    measure("loss", loss(), rounds)
-    measure("embedding", embedding(), rounds)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", nargs="?", type=int, default=20, help="that count (default: %(default)s)")
+    parser.add_argument(
+        "--only", nargs="+", default=list(PARTS), choices=list(PARTS), metavar="PART", help="of: %(choices)s"
+    )
+    options = parser.parse_args()
+    print(f"jax {jax.__version__}, medians of {options.rounds} rounds")
+    for part in options.only:
+        for title, ways in PARTS[part].items():
+            measure(title, ways(), options.rounds)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -227,8 +228,11 @@ def installed(options: argparse.Namespace) -> list[Peer]:
     there = []
     for peer in peers:
         look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({peer.needs!r}) is None)"
-        if subprocess.run((peer.python, "-c", look), check=False, capture_output=True).returncode == 0:
+        has_python = shutil.which(peer.python) is not None
+        if has_python and subprocess.run((peer.python, "-c", look), check=False, capture_output=True).returncode == 0:
             there.append(peer)
+        elif not has_python:
+            print(f"{peer.name}: skipped, there is no {peer.python}", file=sys.stderr)
         else:
             print(f"{peer.name}: skipped, no {peer.needs} in {peer.python}", file=sys.stderr)
     return there

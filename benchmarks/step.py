@@ -9,6 +9,7 @@ are random bytes, whole rows of one document.
 
 from __future__ import annotations
 
+import argparse
 import re
 import runpy
 import statistics
@@ -112,7 +113,9 @@ def compiled_programs(folder: Path) -> dict[str, Program]:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", nargs="?", type=int, default=30, help="that count (default: %(default)s)")
+    rounds = parser.parse_args().rounds
     shape = (SEQUENCES, LENGTH + 1)
     tokens = np.random.default_rng(0).integers(0, plain_step.QUICKSTART.vocab, shape).astype(np.int32)
     with tempfile.TemporaryDirectory() as folder:

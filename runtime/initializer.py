@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class Initializer:
         """A trained weight, normally distributed with standard deviation `std`; drawn in float32, then rounded."""
         key = jax.random.fold_in(jax.random.fold_in(self._root, self._layer), self._made)
         self._made += 1
-        return nnx.Param(_drawn(shape, dtype, self._place(spec))(key, std), spec=spec, decay=decay)
+        return nnx.Param(self._draw(key, std, shape, spec, dtype), spec=spec, decay=decay)
 
     def ones(
         self, shape: tuple[int, ...], spec: PartitionSpec, *, dtype: str = "float32", decay: bool = False
@@ -77,6 +78,13 @@ class Initializer:
 
         stacked = jax.vmap(weights_of)(jnp.arange(repeats))
         return nnx.merge(graph, jax.tree.map(_with_leading_dim, stacked, is_leaf=_is_variable))
+
+    def _draw(self, key: jax.Array, std: float, shape: tuple[int, ...], spec: PartitionSpec, dtype: str) -> jax.Array:
+        """On one device a row of numbers that is cut afterwards: the same numbers, and one compilation for a size."""
+        if self._mesh is None or self._mesh.size > 1:
+            return _drawn(shape, dtype, self._place(spec))(key, std)
+        row = _drawn((math.prod(shape),), dtype, self._place(PartitionSpec()))(key, std)
+        return _shaped(shape, self._place(spec))(row)
 
     def _filled(self, value: float, shape: tuple[int, ...], spec: PartitionSpec, dtype: str) -> jax.Array:
         self._made += 1
@@ -121,6 +129,12 @@ def _drawn(shape: tuple[int, ...], dtype: str, place: NamedSharding | None) -> C
         return (std * jax.random.normal(key, shape, jnp.float32)).astype(dtype)
 
     return jax.jit(draw, out_shardings=place)
+
+
+@cache
+def _shaped(shape: tuple[int, ...], place: NamedSharding | None) -> Callable[[jax.Array], jax.Array]:
+    """Gives an array a shape."""
+    return jax.jit(lambda row: jnp.reshape(row, shape), out_shardings=place)
 
 
 @cache

@@ -62,7 +62,7 @@ def choose_grouped_matmul(
         for kernel, why in ON_GPUS.items():
             if can_multiply(run, experts, axes["model"], kernel):
                 return kernel, f"{why}; an expert's rows are rounded up to {ROWS_OF_EXPERT[kernel]}"
-        return "tiles", "tiles of one expert each; only the last tile of an expert is padded"
+        return "tiles", "tiles of one expert each; an expert is padded by less than a quarter of one"
     if platform == "cpu" and axes["expert"] == 1 and dispatch == "sorted":
         return "tiles", "tiles of one expert each; empty slots are not multiplied, which a CPU gains from"
     return "batched", "one batched matmul over experts; empty slots are multiplied too"
