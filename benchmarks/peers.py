@@ -4,10 +4,11 @@
 
 Peers: the plain step of plain_step.py (the floor), Hugging Face transformers on torch, MaxText. Each runs in its own
 process, perhaps in another Python (`--transformers PYTHON`, `--maxtext PYTHON`); one that is not installed there is
-skipped with a line. A group starts its peers one after the other, then they take turns until the time is up: two steps
-each, of which the second counts, once the peer before is idle. All get the same glibc setting for huge pages. A
-mixture has as many active weights as the dense model. moec takes part twice: as it comes, and with `remat { policy =
-full }`, as MaxText comes, which makes layers again in the backward pass and needs less memory.
+skipped with a line. A group starts its peers one after the other, then they take turns until the time is up, each once
+the peer before is idle: a step that does not count, then as many as take a second, of which the median does. All get
+the same glibc setting for huge pages. A mixture has as many active weights as the dense model. moec takes part twice:
+as it comes, and with `remat { policy = full }`, as MaxText comes, which makes layers again in the backward pass and
+needs less memory.
 
 Peak memory is all that a process held, libraries and compiler included: run moec and MaxText in environments without
 JAX's plugins for GPUs and TPUs, which take 370 MiB by being there.
@@ -41,7 +42,8 @@ from protocol import BALANCE_LOSS, BETAS, CLIP, LEARNING_RATE, STEP, WEIGHT_DECA
 
 WORKERS = Path(__file__).parent / "peer_workers"
 VOCAB, D_HEAD = 512, 64
-IDLE_SECONDS, MOST_SECONDS = 0.1, 3.0
+IDLE_SECONDS, MOST_SECONDS, TURN_SECONDS = 0.1, 3.0, 1.0
+LEAST_TURNS = 2
 SPEC = """edition = 2026
 model peer {{
   vocab_size = {vocab}
@@ -98,18 +100,24 @@ class Running:
     compiling: float = 0.0
     peak_bytes: int = 0
 
-    def turn(self) -> None:
-        """Two steps, of which the second counts: memory that was given back while others worked has to be fetched
-        first, which on a virtual machine can take as long as the step."""
-        self._ask(STEP)
-        self.step()
-        wait_until_idle(self.process.pid)
-
-    def step(self) -> None:
+    def start(self) -> None:
+        """The first two steps, which count as the start alone."""
         told = self._ask(STEP)
-        if not self.first_step:
-            self.first_step, self.compiling = time.perf_counter() - self.began, told["compiling"]
-        self.seconds.append(told["seconds"])
+        self.first_step, self.compiling = time.perf_counter() - self.began, told["compiling"]
+        self._ask(STEP)
+
+    def turn(self) -> None:
+        """A step that does not count, then as many as take TURN_SECONDS, of which the median does.
+
+        Memory that was given back while others worked has to be fetched first, which on a virtual machine can take as
+        long as the step, and now and then happens to a later one.
+        """
+        self._ask(STEP)
+        taken: list[float] = []
+        while sum(taken) < TURN_SECONDS:
+            taken.append(self._ask(STEP)["seconds"])
+        self.seconds.append(statistics.median(taken))
+        wait_until_idle(self.process.pid)
 
     def stop(self) -> None:
         self.peak_bytes = int(self._ask("stop\n")["peak_bytes"])
@@ -256,7 +264,7 @@ def measured(peers: list[Peer], dense: Work, work: Work, seconds: float) -> list
     with ExitStack() as stack:
         running = [stack.enter_context(started(*task)) for task in tasks]
         began = time.perf_counter()
-        while time.perf_counter() - began < seconds or len(running[0].seconds) < 4:
+        while time.perf_counter() - began < seconds or len(running[0].seconds) < LEAST_TURNS:
             for peer in running:
                 peer.turn()
         for peer in running:
@@ -281,8 +289,7 @@ def started(peer: Peer, work: Work, name: str, remat: str = "none") -> Iterator[
             )
         running = Running(name, process, time.perf_counter())
         try:
-            running.step()
-            running.step()
+            running.start()
             yield running
         except RuntimeError:
             print(log.read_text(encoding="utf-8")[-2000:], file=sys.stderr)
@@ -321,10 +328,9 @@ def environment() -> dict[str, str]:
 
 
 def row(peer: Running, moec: Running) -> Row:
-    """Medians without the first two steps; the ratio is the median over the turns."""
-    mine, theirs = moec.seconds[2:], peer.seconds[2:]
-    ratio = statistics.median(m / t for m, t in zip(mine, theirs, strict=True))
-    return Row(peer.name, statistics.median(theirs), ratio, peer.first_step, peer.compiling, peer.peak_bytes)
+    """Medians over the turns, of the seconds and of the ratio."""
+    ratio = statistics.median(mine / theirs for mine, theirs in zip(moec.seconds, peer.seconds, strict=True))
+    return Row(peer.name, statistics.median(peer.seconds), ratio, peer.first_step, peer.compiling, peer.peak_bytes)
 
 
 @dataclass(frozen=True, slots=True)
