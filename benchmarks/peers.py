@@ -11,7 +11,7 @@ as it comes, and with `remat { policy = full }`, as MaxText comes, which makes l
 needs less memory.
 
 Peak memory is all that a process held, libraries and compiler included: run moec and MaxText in environments without
-JAX's plugins for GPUs and TPUs, which take 370 MiB by being there.
+JAX's plugins for GPUs and TPUs, which take 360 MiB by being there.
 """
 
 from __future__ import annotations
