@@ -26,7 +26,7 @@ SMALLEST_TILE: Final = 8
 
 PIECES: Final = 4
 """Pieces of a tile, of which an expert's first rows take one to three where they fill no tile. Measured on 2 CPU cores,
-docs/log.md 2026-11-28: eight are no faster and compile longer."""
+docs/log.md 2026-11-28: eight gain 1 to 2 % and compile longer."""
 
 SPARE_ROWS: Final = LARGEST_TILE // PIECES
 """Rows of no expert that `on_rows` wants at the end: the last piece reads and writes fewer beyond its own."""
@@ -68,7 +68,6 @@ def _forward(
 ) -> tuple[jax.Array, Kept]:
     hidden = jax.ShapeDtypeStruct((x_RD.shape[0], weights.w_up.shape[2]), x_RD.dtype)
     empty = zeros_after(x_RD, (x_RD, None if weights.w_gate is None else hidden, hidden))
-
     starts_E = _starts(counts_E)
 
     def expert(so_far: tuple[jax.Array, tuple]) -> tuple[jax.Array, tuple]:
