@@ -132,15 +132,19 @@ def _in_tiles(
 ) -> Result:
     """`result` after `compute(rows, offset, end, result)` for each part of one expert's `count` rows.
 
-    Its own rows there go from `offset` to `end`, which may be fewer than `rows`. First a piece of a tile, if one is
-    left, then whole tiles.
+    Its own rows there go from `offset` to `end`, which may be fewer than `rows`. First what fills no tile, in half a
+    tile, a quarter or both, then whole tiles. XLA updates in place what goes through a choice of two, of more it does
+    not with jax 0.10.
     """
     step = tile // PIECES
     pieces = -(-count // step)
     n_tiles = pieces // PIECES
     first = jnp.maximum(count - n_tiles * tile, 0)
-    begin = [partial(compute, rows, jnp.zeros_like(first), first) for rows in range(step, tile, step)]
-    result = jax.lax.switch(pieces % PIECES, [lambda result: result, *begin], result)
+    offset, rows = jnp.zeros_like(first), tile // 2
+    while rows >= step:
+        is_wanted = pieces * step // rows % 2 == 1
+        result = jax.lax.cond(is_wanted, partial(compute, rows, offset, first), lambda result: result, result)
+        offset, rows = offset + jnp.where(is_wanted, rows, 0), rows // 2
     return jax.lax.fori_loop(
         0, n_tiles, lambda index, result: compute(tile, first + index * tile, count, result), result
     )
