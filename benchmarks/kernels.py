@@ -148,8 +148,8 @@ def measure(title: str, ways: Ways, rounds: int) -> None:
 
 PARTS = {
     "attention": {
-        f"attention, {SEQUENCES} sequences of {LENGTH}": lambda: attention(SEQUENCES, LENGTH),
-        "attention, 4 sequences of 1024": lambda: attention(4, 1024),
+        f"attention, {SEQUENCES} sequences of {LENGTH}": partial(attention, SEQUENCES, LENGTH),
+        "attention, 4 sequences of 1024": partial(attention, 4, 1024),
     },
     "experts": {
         f"{n_experts} experts of {width} x {d_ff}, top {top_k}, {tokens} tokens": partial(

@@ -235,15 +235,21 @@ def installed(options: argparse.Namespace) -> list[Peer]:
     ]
     there = []
     for peer in peers:
-        look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({peer.needs!r}) is None)"
-        has_python = shutil.which(peer.python) is not None
-        if has_python and subprocess.run((peer.python, "-c", look), check=False, capture_output=True).returncode == 0:
-            there.append(peer)
-        elif not has_python:
-            print(f"{peer.name}: skipped, there is no {peer.python}", file=sys.stderr)
+        lack = lack_of(peer)
+        if lack:
+            print(f"{peer.name}: skipped, {lack}", file=sys.stderr)
         else:
-            print(f"{peer.name}: skipped, no {peer.needs} in {peer.python}", file=sys.stderr)
+            there.append(peer)
     return there
+
+
+def lack_of(peer: Peer) -> str:
+    """What the peer needs and is not there; empty where it can run."""
+    if shutil.which(peer.python) is None:
+        return f"there is no {peer.python}"
+    look = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({peer.needs!r}) is None)"
+    found = subprocess.run((peer.python, "-c", look), check=False, capture_output=True).returncode == 0
+    return "" if found else f"no {peer.needs} in {peer.python}"
 
 
 def takes_part(peer: Peer, work: Work) -> bool:

@@ -1,8 +1,8 @@
 """The feed-forward network of each expert, over rows sorted by expert: tiles of one expert each, as many as there are
 rows for.
 
-What does not fill a tile is a piece of a quarter, a half or three quarters of one, so the work follows the routing. The
-loop over tiles has a length that is known at run time alone; its gradient is therefore written out here.
+What does not fill a tile goes in a half, a quarter or both of one, so the work follows the routing. The loop over tiles
+has a length that is known at run time alone; its gradient is therefore written out here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LARGEST_TILE: Final = 256
 SMALLEST_TILE: Final = 8
 
 PIECES: Final = 4
-"""Pieces of a tile, of which an expert's first rows take one to three where they fill no tile. Measured on 2 CPU cores,
+"""A power of two: the smallest part that an expert's rows go in is a tile over this. Measured on 2 CPU cores,
 docs/log.md 2026-11-28: eight gain 1 to 2 % and compile longer."""
 
 SPARE_ROWS: Final = LARGEST_TILE // PIECES
-"""Rows of no expert that `on_rows` wants at the end: the last piece reads and writes fewer beyond its own."""
+"""Rows of no expert that `on_rows` wants at the end: an expert's last part reads and writes fewer beyond its own."""
 
 Result = TypeVar("Result")
 
@@ -137,12 +137,12 @@ def _in_tiles(
     not with jax 0.10.
     """
     step = tile // PIECES
-    pieces = -(-count // step)
-    n_tiles = pieces // PIECES
+    held = -(-count // step) * step
+    n_tiles = held // tile
     first = jnp.maximum(count - n_tiles * tile, 0)
     offset, rows = jnp.zeros_like(first), tile // 2
     while rows >= step:
-        is_wanted = pieces * step // rows % 2 == 1
+        is_wanted = held // rows % 2 == 1
         result = jax.lax.cond(is_wanted, partial(compute, rows, offset, first), lambda result: result, result)
         offset, rows = offset + jnp.where(is_wanted, rows, 0), rows // 2
     return jax.lax.fori_loop(

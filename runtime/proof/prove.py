@@ -122,7 +122,7 @@ def compile_here(program: Program, options: ProofOptions, folder: Path) -> int:
     try:
         expectation = read_expectation(program_file(program).parent)
         text, code = to_json(measure(program, target, folder / HLO, expectation)), OK
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, RunError) as error:
+    except (RuntimeError, ValueError, TypeError, RunError) as error:
         text, code = refusal(error), REFUSED
     (folder / MEASURED).write_text(text, encoding="utf-8")
     sys.stdout.flush()

@@ -31,7 +31,7 @@ def devices_of(target: Target) -> list[jax.Device]:
         return list(jax.devices("cpu"))
     try:
         devices = list(_description(target).devices)
-    except (RuntimeError, ValueError, NotImplementedError) as error:
+    except (RuntimeError, ValueError) as error:
         raise RunError(
             f"the compiler of {target.chip.name} does not offer {target}: {_first_line(error)}", 2
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -35,28 +36,28 @@ def rows() -> jax.Array:
     return normal(9, ROWS + SPARE_ROWS, WIDTH)
 
 
-@jax.jit
-def by_tiles(x: jax.Array, weights: ExpertWeights) -> Any:
+def outputs_and_gradients(way: Callable[..., jax.Array]) -> Callable[..., Any]:
     def loss(x: jax.Array, weights: ExpertWeights) -> tuple[jax.Array, jax.Array]:
-        y = on_rows(x, jnp.asarray(COUNTS, jnp.int32), weights, "swiglu")[:ROWS]
+        y = way(x, weights)
         return jnp.sum(jnp.sin(y)), y
 
-    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(x, weights)
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
 
 
-@jax.jit
-def one_by_one(x: jax.Array, weights: ExpertWeights) -> Any:
-    def loss(x: jax.Array, weights: ExpertWeights) -> tuple[jax.Array, jax.Array]:
-        outputs, start = [], 0
-        for expert, count in enumerate(COUNTS):
-            own = jax.tree.map(lambda weight, expert=expert: weight[expert], weights)
-            own_rows, start = x[start : start + count], start + count
-            hidden = activate("swiglu", own_rows @ own.w_gate + own.b_gate, own_rows @ own.w_up + own.b_up)
-            outputs.append(hidden @ own.w_down + own.b_down)
-        y = jnp.concatenate(outputs)
-        return jnp.sum(jnp.sin(y)), y
+@outputs_and_gradients
+def by_tiles(x: jax.Array, weights: ExpertWeights) -> jax.Array:
+    return on_rows(x, jnp.asarray(COUNTS, jnp.int32), weights, "swiglu")[:ROWS]
 
-    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(x, weights)
+
+@outputs_and_gradients
+def one_by_one(x: jax.Array, weights: ExpertWeights) -> jax.Array:
+    outputs, start = [], 0
+    for expert, count in enumerate(COUNTS):
+        own = jax.tree.map(lambda weight, expert=expert: weight[expert], weights)
+        own_rows, start = x[start : start + count], start + count
+        hidden = activate("swiglu", own_rows @ own.w_gate + own.b_gate, own_rows @ own.w_up + own.b_up)
+        outputs.append(hidden @ own.w_down + own.b_down)
+    return jnp.concatenate(outputs)
 
 
 def test_values_and_gradients_are_those_of_one_matmul_after_another() -> None:
