@@ -4,6 +4,7 @@ rematerialisation."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -60,8 +61,9 @@ def run_layers(
     new_caches: list[KeyValues] = []
     reports: list[Report] = []
     for index, block in enumerate(blocks):
-        run = _rematerialised(block, remat, save, offload)
-        x_BSD, cache, report = run(x_BSD, batch, None if caches is None else caches[index])
+        graph, weights = nnx.split(block)
+        cache = None if caches is None else caches[index]
+        x_BSD, cache, report = _run_block(graph, remat, save, offload, weights, x_BSD, batch, cache)
         new_caches += [] if cache is None else [cache]
         reports += [] if report is None else [report]
     return LayersOutput(x_BSD, tuple(new_caches) if caches is not None else None, _stacked(reports))
@@ -104,18 +106,25 @@ def scan_layers(
     )
 
 
-def _rematerialised(
-    block: nnx.Module, remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]
-) -> Callable[[jax.Array, Batch, KeyValues | None], BlockOutput]:
-    if remat == "none":
-        return block  # type: ignore[return-value]
-    graph, weights = nnx.split(block)
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _run_block(
+    graph: nnx.GraphDef,
+    remat: Remat,
+    save: tuple[str, ...],
+    offload: tuple[str, ...],
+    weights: nnx.State,
+    x_BSD: jax.Array,
+    batch: Batch,
+    cache: KeyValues | None,
+) -> BlockOutput:
+    """A jit of its own, so that blocks that are alike are traced once; XLA inlines it."""
 
-    def run(weights: nnx.State, x: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
-        return nnx.merge(graph, weights)(x, batch, cache)
+    def run(weights: nnx.State, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
+        return nnx.merge(graph, weights)(x_BSD, batch, cache)
 
-    checkpointed = jax.checkpoint(run, policy=remat_policy(remat, save, offload))
-    return lambda x, batch, cache: checkpointed(weights, x, batch, cache)
+    if remat != "none":
+        run = jax.checkpoint(run, policy=remat_policy(remat, save, offload))
+    return run(weights, x_BSD, batch, cache)
 
 
 def remat_policy(remat: Remat, save: tuple[str, ...], offload: tuple[str, ...]) -> Callable[..., Any] | None:

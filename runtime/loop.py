@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from moec.runtime.background import CompiledStep, compile_in_background, compiles_on_host
 from moec.runtime.checkpoints import open_checkpoints
 from moec.runtime.data.text import TextData, corpus_facts
 from moec.runtime.failure import RunError
@@ -60,13 +62,15 @@ def train(program: Program, options: TrainOptions) -> int:
             progress.say(_finished(newest, options))
             return 0
         layout = lay_out(program, make_mesh(program.mesh))
-        start = _start(program, layout, identities, options, directory, progress)
+        corpus = _corpus(data_of(program), directory)
+        step = _step_meanwhile(program, layout, newest, options)
+        start = _start(program, layout, identities, options, directory, progress, corpus)
         interrupt = stack.enter_context(listen_for_interrupts())
         watchdog = stack.enter_context(watch(options.hang_seconds))
         checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
         metrics, evaluations = _open_journals(directory, start.position.step, stack)
         desk = Desk(directory, progress, checkpoints, interrupt, watchdog, metrics, evaluations)
-        finished = Session(program, layout, desk, start, options.steps, options.verify_every).run()
+        finished = Session(program, layout, desk, start, options.steps, options.verify_every, step).run()
         return 0 if finished else interrupt.exit_code
 
 
@@ -79,6 +83,14 @@ def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stac
     wait_for_all("the run directory is ready")
 
 
+def _step_meanwhile(
+    program: Program, layout: Layout, newest: Position | None, options: TrainOptions
+) -> Future[CompiledStep] | None:
+    """The step, compiled while the weights are drawn or read; None where that does not go or no step is left."""
+    is_needed = newest is None or newest.step < options.steps
+    return compile_in_background(program, layout) if is_needed and compiles_on_host(program) else None
+
+
 def _start(
     program: Program,
     layout: Layout,
@@ -86,13 +98,13 @@ def _start(
     options: TrainOptions,
     directory: RunDirectory,
     progress: Progress,
+    corpus: str,
 ) -> Recovered[TrainState]:
     """Where the run goes on, or begins.
 
     Errors: RunError where there is no good checkpoint although there must be, or where the text is not that of the
     checkpoint.
     """
-    corpus = _corpus(data_of(program), directory)
     found = recover(directory, identities, layout.abstract, quarantine(directory, progress.say))
     if found is None and options.resume == "must":
         raise RunError(f"there is no checkpoint in {directory.root}: leave out --resume must to start afresh", 2)

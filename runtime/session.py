@@ -6,10 +6,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import jax
 
+from moec.runtime.background import CompiledStep, compile_in_background
 from moec.runtime.batch import Batch
 from moec.runtime.checkpoints import CheckpointWriter
 from moec.runtime.clock import TrainingClock
@@ -27,7 +29,7 @@ from moec.runtime.recovery import Recovered
 from moec.runtime.result import summarise
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import Layout, TrainState, count_params
-from moec.runtime.train_step import StepReport, TrainStep, compile_train_step
+from moec.runtime.train_step import StepReport, TrainStep
 from moec.runtime.verify import take_step_twice
 from moec.runtime.watchdog import Watchdog
 
@@ -56,7 +58,10 @@ def data_of(program: Program) -> TextData:
 
 
 class Session:
-    """Takes the steps from where the run stands to `steps`, in total, and evaluates at the end."""
+    """Takes the steps from where the run stands to `steps`, in total, and evaluates at the end.
+
+    `step` may be on its way already; otherwise it is compiled where it is needed.
+    """
 
     def __init__(
         self,
@@ -66,10 +71,11 @@ class Session:
         start: Recovered[TrainState],
         steps: int,
         verify_every: int = 0,
+        step: Future[CompiledStep] | None = None,
     ) -> None:
         self._began = time.perf_counter()
         self._program, self._layout, self._desk = program, layout, desk
-        self._steps, self._verify_every = steps, verify_every
+        self._steps, self._verify_every, self._step = steps, verify_every, step
         self._data = data_of(program)
         self._evaluator = Evaluator(program, self._data, layout, desk.directory.tokens)
         self._start, self._initial = start.position, start.tree
@@ -137,11 +143,10 @@ class Session:
             self._desk.progress.say(f"first step done {time.perf_counter() - self._began:.1f} s after the start")
 
     def _compiled_step(self) -> TrainStep:
-        began = time.perf_counter()
-        compiled = compile_train_step(self._program, self._layout)
-        self._compile_seconds = time.perf_counter() - began
-        self._desk.progress.say(f"compiled in {self._compile_seconds:.1f} s")
-        return compiled
+        compiled = (self._step or compile_in_background(self._program, self._layout)).result()
+        self._compile_seconds = compiled.seconds
+        self._desk.progress.say(f"compiled in {compiled.seconds:.1f} s")
+        return compiled.step
 
     def _placed_batches(self) -> Iterator[Batch]:
         """The batches of the steps that are left, on the mesh."""

@@ -23,7 +23,7 @@ from moec.runtime.heap import give_back_freed
 from moec.runtime.mesh import replicated
 from moec.runtime.placement import batch_sharding
 from moec.runtime.program import Program
-from moec.runtime.state import Layout, TrainState, as_float32
+from moec.runtime.state import Layout, TrainState, Tree, as_float32
 
 
 @jax.tree_util.register_dataclass
@@ -64,15 +64,13 @@ def train_step(program: Program, layout: Layout) -> TrainStep:
         gradients, objective = _mean_over_micro_batches(functools.partial(differentiate, state), batch)
         grad_norm = _norm(gradients)
         taken, guard = judge(program.guard, state.guard, objective.loss, grad_norm)
-        updates, kept = optimizer.update(gradients, state.optimizer, as_float32(state.params))
-        params = optax.apply_updates(state.params, updates)
+        params, kept = _updated(program, optimizer, state, gradients, taken)
         untrained = _after_step(program, layout, params, state.untrained, objective.routers)
-        after = TrainState(params, untrained, kept, guard)
-        before = TrainState(state.params, state.untrained, state.optimizer, guard)
+        after = TrainState(params, _chosen(taken, untrained, state.untrained), kept, guard)
         report = StepReport(
             objective.loss, objective.terms, grad_norm, objective.routers, guard.skipped, guard.skipped_in_a_row
         )
-        return jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before), report
+        return after, report
 
     return step
 
@@ -151,6 +149,31 @@ def _mean_over_micro_batches(
 def _norm(gradients: nnx.State) -> jax.Array:
     """The Euclidean norm of all gradients together."""
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)))
+
+
+def _updated(
+    program: Program,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    gradients: nnx.State,
+    taken: jax.Array,
+) -> tuple[nnx.State, optax.OptState]:
+    """Weights and optimizer after the update, or as they were where the step is not taken.
+
+    XLA for CPUs makes moments once for the weights and once for the state, in any order, so it copies the old ones at
+    the start of the step. There what the state keeps waits for the weights, and is written in place (jax 0.12).
+    """
+    before, weights = state.optimizer, as_float32(state.params)
+    updates, kept = optimizer.update(gradients, before, weights)
+    params = _chosen(taken, optax.apply_updates(state.params, updates), state.params)
+    if platform_of(program.mesh.hardware) == "cpu":
+        before, params = jax.lax.optimization_barrier((before, params))
+        _, kept = optimizer.update(gradients, before, weights)
+    return params, _chosen(taken, kept, before)
+
+
+def _chosen(taken: jax.Array, new: Tree, old: Tree) -> Tree:
+    return jax.tree.map(lambda after, before: jnp.where(taken, after, before), new, old)
 
 
 def _after_step(

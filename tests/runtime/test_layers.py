@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from moec.runtime.attention import KeyValues
+from moec.runtime.batch import Batch
 from moec.runtime.initializer import Initializer
-from moec.runtime.layers import remat_policy
+from moec.runtime.layers import BlockOutput, remat_policy, run_layers
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -112,3 +114,22 @@ def test_full_rematerialisation_keeps_less_than_none(tiny_model, batch_of) -> No
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(pull_back)))
 
     assert kept_bytes("full") < 0.7 * kept_bytes("none")
+
+
+def test_blocks_that_are_alike_are_traced_once(batch_of) -> None:
+    traced = []
+
+    class Scale(nnx.Module):
+        def __init__(self, init: Initializer, width: int) -> None:
+            self.scale = init.normal((width,), P(None), std=1.0)
+
+        def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> BlockOutput:
+            traced.append(self.scale.shape)
+            return BlockOutput(x_BSD * jnp.sum(self.scale), cache, None)
+
+    blocks = [Scale(Initializer(0).layer(layer), width) for layer, width in enumerate((3, 3, 5, 3))]
+    x_BSD, batch = jnp.ones((SEQUENCES, LENGTH, 2)), batch_of(SEQUENCES, LENGTH)
+    found = jax.jit(lambda x: run_layers(blocks, x, batch, None).x_BSD)(x_BSD)
+    assert traced == [(3,), (5,)]
+    expected = np.prod([np.sum(block.scale[...]) for block in blocks])
+    np.testing.assert_allclose(found, np.full(x_BSD.shape, expected), rtol=1e-5)

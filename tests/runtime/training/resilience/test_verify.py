@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import pytest
 
-from moec.runtime import session
+from moec.runtime import background
 from moec.runtime.batch import Batch
 from moec.runtime.failure import RunError
 from moec.runtime.loop import TrainOptions, train
@@ -32,7 +32,7 @@ def test_steps_that_are_taken_twice_are_the_same_steps(
 
 
 def test_one_wrong_bit_is_found_and_named(tiny: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = session.compile_train_step
+    original = background.compile_train_step
 
     def faulty(program: Program, layout: Layout) -> TrainStep:
         take_step, calls = original(program, layout), []
@@ -49,6 +49,6 @@ def test_one_wrong_bit_is_found_and_named(tiny: Program, tmp_path: Path, monkeyp
 
         return step
 
-    monkeypatch.setattr(session, "compile_train_step", faulty)
+    monkeypatch.setattr(background, "compile_train_step", faulty)
     with pytest.raises(RunError, match=r"step 4 was taken twice .* in 1 of \d+ arrays, among them params\.w_head"):
         train(tiny, TrainOptions(tmp_path, steps=6, verify_every=4))

@@ -1,0 +1,43 @@
+"""The training step, compiled in a thread of its own while weights are drawn or read."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from moec.runtime.devices import platform_of
+from moec.runtime.program import Program
+from moec.runtime.state import Layout
+from moec.runtime.train_step import TrainStep, compile_train_step
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStep:
+    """`seconds` are those on the wall from tracing to the end of compiling."""
+
+    step: TrainStep
+    seconds: float
+
+
+def compile_in_background(program: Program, layout: Layout) -> Future[CompiledStep]:
+    """The step that is being compiled from now on; the result waits for it and raises what went wrong.
+
+    Python waits for the thread before it ends. Worth it where nothing but the host compiles: see `compiles_on_host`.
+    """
+    executor = ThreadPoolExecutor(1, thread_name_prefix="moec-compile")
+    future = executor.submit(_compiled, program, layout)
+    executor.shutdown(wait=False)
+    return future
+
+
+def compiles_on_host(program: Program) -> bool:
+    """Whether compiling asks nothing of the devices. XLA for GPUs times kernels on them and takes the fastest, which
+    must not happen while something else runs there."""
+    return platform_of(program.mesh.hardware) != "gpu"
+
+
+def _compiled(program: Program, layout: Layout) -> CompiledStep:
+    began = time.perf_counter()
+    step = compile_train_step(program, layout)
+    return CompiledStep(step, time.perf_counter() - began)
