@@ -153,7 +153,6 @@ def moments(
     """The bytes of each moment at which a step can need most; `weights` is worked out where it is not given."""
     weights = weights or weight_memory(run, mesh, tensors)
     sum_of_micro = weights.all_gradients if batch.micro_batches > 1 else 0
-    moved = moved_moments(run, weights)
     kinds = {layer.kind for layer in stack.layers}
     of_kind = {kind: memory_of_kind(run, stack, mesh, batch, activations, kind) for kind in kinds}
     layers = Layers(run, stack, mesh, activations, weights, of_kind)
@@ -163,23 +162,10 @@ def moments(
     loss = LOSS_STREAMS * sizes["residual"] + logits + weights.head
     return Moments(
         batch=BATCH_ARRAYS * FLOAT32_BYTES * batch.tokens_per_device,
-        loss=sum_of_micro + moved + cast + layers.kept + loss,
-        layers=sum_of_micro + moved + cast + weights.outside_gradients + layers.backward_peak,
-        update=sum_of_micro + moved + weights.all_gradients,
+        loss=sum_of_micro + cast + layers.kept + loss,
+        layers=sum_of_micro + cast + weights.outside_gradients + layers.backward_peak,
+        update=sum_of_micro + weights.all_gradients,
     )
-
-
-def moved_moments(run: RunSpec, weights: WeightMemory) -> int:
-    """What XLA for CPUs has too much of Adam's moments: two fusions read each, so it copies both at the start of a
-    step, and some gradients find room where they were. Where layers keep all they make, the copies fit into what the
-    peak leaves free.
-
-    Source: seen in compiled steps (jax 0.12), the account of buffers of fit_cpu_moe and fit_cpu_moe_full of
-    benchmarks/memory.py.
-    """
-    if run.mesh.hardware.platform != "cpu" or run.remat.policy == "none" or run.optimizer.kind != "adamw":
-        return 0
-    return weights.all_gradients
 
 
 def logits_at_work(
