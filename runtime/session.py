@@ -30,7 +30,7 @@ from moec.runtime.result import summarise
 from moec.runtime.run_directory import RunDirectory
 from moec.runtime.state import Layout, TrainState, count_params
 from moec.runtime.train_step import StepReport, TrainStep
-from moec.runtime.verify import take_step_twice
+from moec.runtime.verify import check_same, rehearse
 from moec.runtime.watchdog import Watchdog
 
 
@@ -108,7 +108,7 @@ class Session:
         """The state after the last step that was taken, and that step.
 
         The report of a step is fetched when the next step is under way, so that the device never waits for the host;
-        before a pause (saving, evaluating, stopping) all reports are fetched.
+        before a pause (saving, evaluating, stopping, taking a step twice) all reports are fetched.
         """
         compiled = self._compiled_step()
         self._desk.watchdog.alive()
@@ -117,24 +117,37 @@ class Session:
             self._clock.restart()
             for step, batch in zip(range(self._start.step + 1, self._steps + 1), batches, strict=False):
                 self._desk.checkpoints.check()
-                state, report = self._take_step(compiled, step, state, batch)
+                if self._verifies(step):
+                    self._record_all_but(0, waiting)
+                    state, report = self._take_step_twice(compiled, step, state, batch)
+                else:
+                    state, report = compiled(state, batch)
                 waiting.append((step, report))
                 stops = self._desk.interrupt.stops_here()
                 pauses = stops or self._pauses_after(step)
-                while len(waiting) > (0 if pauses else 1):
-                    self._record(*waiting.popleft())
+                self._record_all_but(0 if pauses or self._verifies(step) else 1, waiting)
                 if pauses:
                     self._pause(step, state, stops=stops)
                 if stops:
                     break
         return state, step
 
-    def _take_step(
+    def _verifies(self, step: int) -> bool:
+        return self._verify_every > 0 and step % self._verify_every == 0
+
+    def _take_step_twice(
         self, compiled: TrainStep, step: int, state: TrainState, batch: Batch
     ) -> tuple[TrainState, StepReport]:
-        if self._verify_every and step % self._verify_every == 0:
-            return take_step_twice(compiled, step, state, batch)
-        return compiled(state, batch)
+        """Only the second time counts as training."""
+        rehearsed = rehearse(compiled, state, batch)
+        self._clock.restart()
+        after, report = compiled(state, batch)
+        check_same(step, rehearsed, after, report)
+        return after, report
+
+    def _record_all_but(self, n_left: int, waiting: deque[tuple[int, StepReport]]) -> None:
+        while len(waiting) > n_left:
+            self._record(*waiting.popleft())
 
     def _record(self, step: int, report: StepReport) -> None:
         self._recorder.record(step, report)

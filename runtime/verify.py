@@ -12,24 +12,22 @@ from moec.runtime.state import TrainState, named_arrays
 from moec.runtime.train_step import StepReport, TrainStep
 
 
-def take_step_twice(take_step: TrainStep, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
-    """What the step gives, which is the same, bit by bit, both times; needs memory for two states.
-
-    Errors: RunError naming the arrays that differ.
-    """
+def rehearse(take_step: TrainStep, state: TrainState, batch: Batch) -> dict[str, str]:
+    """Checksums of what the step gives, which is taken on a copy of the state; needs memory for two."""
     copy = jax.tree.map(jnp.copy, state)  # the step takes over the memory of the state that it is given
-    first = _sums(*take_step(copy, batch))
-    after, report = take_step(state, batch)
-    second = _sums(after, report)
-    changed = [name for name, found in second.items() if found != first[name]]
+    return _sums(*take_step(copy, batch))
+
+
+def check_same(step: int, rehearsed: dict[str, str], after: TrainState, report: StepReport) -> None:
+    """Errors: RunError naming the arrays that differ, bit by bit, from what was rehearsed."""
+    changed = [name for name, found in _sums(after, report).items() if found != rehearsed[name]]
     if changed:
         raise RunError(
-            f"step {step} was taken twice and gave other bits the second time, in {len(changed)} of {len(second)} "
+            f"step {step} was taken twice and gave other bits the second time, in {len(changed)} of {len(rehearsed)} "
             f"arrays, among them {', '.join(changed[:3])}: a device of this machine miscalculates, or the kernels in "
             "use are not deterministic. The state before this step is suspect; go on from an earlier checkpoint, on "
             "another machine"
         )
-    return after, report
 
 
 def _sums(state: TrainState, report: StepReport) -> dict[str, str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import pytest
 
-from moec.runtime import background
+from moec.runtime import background, clock
 from moec.runtime.batch import Batch
 from moec.runtime.failure import RunError
 from moec.runtime.loop import TrainOptions, train
@@ -29,6 +31,27 @@ def test_steps_that_are_taken_twice_are_the_same_steps(
     assert train(tiny, TrainOptions(tmp_path, steps=6, verify_every=2)) == 0
     found, expected = (without_times(records(folder / "metrics.jsonl")) for folder in (tmp_path, trained))
     assert found == expected
+
+
+def test_the_second_time_is_all_that_counts_as_training(
+    tiny: Program,
+    records: Callable[[Path], list[dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original, calls, reads = background.compile_train_step, [], itertools.count()
+
+    def lasting_a_second(program: Program, layout: Layout) -> TrainStep:
+        take_step = original(program, layout)
+        return lambda state, batch: (calls.append(None), take_step(state, batch))[1]
+
+    monkeypatch.setattr(background, "compile_train_step", lasting_a_second)
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: len(calls) + 1e-6 * next(reads)))
+    assert train(tiny, TrainOptions(tmp_path, steps=6, verify_every=3)) == 0
+    found = records(tmp_path / "metrics.jsonl")
+    assert len(calls) == 8
+    assert [found[step - 1]["step_seconds"] for step in (3, 6)] == pytest.approx([1, 1], abs=1e-3)
+    assert found[-1]["seconds"] == pytest.approx(6, abs=1e-3)
 
 
 def test_one_wrong_bit_is_found_and_named(tiny: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
