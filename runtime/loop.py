@@ -63,9 +63,9 @@ def train(program: Program, options: TrainOptions) -> int:
             return 0
         layout = lay_out(program, make_mesh(program.mesh))
         corpus = _corpus(data_of(program), directory)
-        step = _step_meanwhile(program, layout, newest, options)
-        start = _start(program, layout, identities, options, directory, progress, corpus)
         interrupt = stack.enter_context(listen_for_interrupts())
+        step = _step_meanwhile(program, layout, newest, corpus, options)
+        start = _start(program, layout, identities, options, directory, progress, corpus)
         watchdog = stack.enter_context(watch(options.hang_seconds))
         checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
         metrics, evaluations = _open_journals(directory, start.position.step, stack)
@@ -84,11 +84,13 @@ def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stac
 
 
 def _step_meanwhile(
-    program: Program, layout: Layout, newest: Position | None, options: TrainOptions
+    program: Program, layout: Layout, newest: Position | None, corpus: str, options: TrainOptions
 ) -> Future[CompiledStep] | None:
-    """The step, compiled while the weights are drawn or read; None where that does not go or no step is left."""
-    is_needed = newest is None or newest.step < options.steps
-    return compile_in_background(program, layout) if is_needed and compiles_on_host(program) else None
+    """The step, compiled while the weights are drawn or read; None where that does not go, where no step is left, or
+    where the run will be refused: the process would only end once the step is compiled."""
+    begins = newest is None and options.resume != "must"
+    goes_on = newest is not None and newest.step < options.steps and newest.corpus == corpus
+    return compile_in_background(program, layout) if (begins or goes_on) and compiles_on_host(program) else None
 
 
 def _start(
