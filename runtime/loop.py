@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +54,7 @@ def train(program: Program, options: TrainOptions) -> int:
 
     Errors: RunError where the run cannot start as asked or must not go on, DataError where the text is of no use.
     """
+    began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         directory, progress = RunDirectory(options.directory), stack.enter_context(open_progress(is_first_process()))
         _take_over(directory, options.resume, progress, stack)
@@ -70,7 +72,7 @@ def train(program: Program, options: TrainOptions) -> int:
         checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
         metrics, evaluations = _open_journals(directory, start.position.step, stack)
         desk = Desk(directory, progress, checkpoints, interrupt, watchdog, metrics, evaluations)
-        finished = Session(program, layout, desk, start, options.steps, options.verify_every, step).run()
+        finished = Session(program, layout, desk, start, options.steps, options.verify_every, step, began).run()
         return 0 if finished else interrupt.exit_code
 
 

@@ -60,7 +60,8 @@ def data_of(program: Program) -> TextData:
 class Session:
     """Takes the steps from where the run stands to `steps`, in total, and evaluates at the end.
 
-    `step` may be on its way already; otherwise it is compiled where it is needed.
+    `step` may be on its way already; otherwise it is compiled where it is needed. `began`: when the command did, by
+    `time.perf_counter`.
     """
 
     def __init__(
@@ -70,10 +71,11 @@ class Session:
         desk: Desk,
         start: Recovered[TrainState],
         steps: int,
-        verify_every: int = 0,
-        step: Future[CompiledStep] | None = None,
+        verify_every: int,
+        step: Future[CompiledStep] | None,
+        began: float,
     ) -> None:
-        self._began = time.perf_counter()
+        self._began = began
         self._program, self._layout, self._desk = program, layout, desk
         self._steps, self._verify_every, self._step = steps, verify_every, step
         self._data = data_of(program)
