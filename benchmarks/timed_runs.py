@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from moec.runtime.background import compile_in_background
+from moec.runtime.background import compile_meanwhile
 from moec.runtime.batch import Batch
 from moec.runtime.mesh import make_mesh
 from moec.runtime.program import Program
@@ -42,9 +42,9 @@ def timed_step(program: Program, vocab_size: int) -> TimedStep:
     """The program's step on random tokens, compiled as `moec run` does; whole rows are one document. Not run yet."""
     layout = lay_out(program, make_mesh(program.mesh))
     batch = random_batch(program, vocab_size)
-    compiling = compile_in_background(program, layout)
+    compiled = compile_meanwhile(program, layout)
     state = initial_state(program, layout)
-    train_step = compiling.result().step
+    train_step = compiled().step
 
     def step(state: object) -> tuple[object, object]:
         with jax.set_mesh(layout.mesh):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,10 +21,22 @@ class CompiledStep:
     seconds: float
 
 
+def compile_meanwhile(program: Program, layout: Layout) -> Callable[[], CompiledStep]:
+    """What waits for the step: it is being compiled from now on where that asks nothing of the devices."""
+    if compiles_on_host(program):
+        return compile_in_background(program, layout).result
+    return compile_later(program, layout)
+
+
+def compile_later(program: Program, layout: Layout) -> Callable[[], CompiledStep]:
+    """What compiles the step when it is called, and waits for it."""
+    return lambda: compile_in_background(program, layout).result()
+
+
 def compile_in_background(program: Program, layout: Layout) -> Future[CompiledStep]:
     """The step that is being compiled from now on; the result waits for it and raises what went wrong.
 
-    Python waits for the thread before it ends. Worth it where nothing but the host compiles: see `compiles_on_host`.
+    Signals are answered meanwhile. Python waits for the thread before it ends.
     """
     executor = ThreadPoolExecutor(1, thread_name_prefix="moec-compile")
     future = executor.submit(_compiled, program, layout)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from moec.runtime.background import CompiledStep, compile_in_background, compiles_on_host
+from moec.runtime.background import CompiledStep, compile_later, compile_meanwhile
 from moec.runtime.checkpoints import open_checkpoints
 from moec.runtime.data.text import TextData, corpus_facts
 from moec.runtime.failure import RunError
@@ -66,7 +66,7 @@ def train(program: Program, options: TrainOptions) -> int:
         layout = lay_out(program, make_mesh(program.mesh))
         corpus = _corpus(data_of(program), directory)
         interrupt = stack.enter_context(listen_for_interrupts())
-        step = _step_meanwhile(program, layout, newest, corpus, options)
+        step = _step(program, layout, newest, corpus, options)
         start = _start(program, layout, identities, options, directory, progress, corpus)
         watchdog = stack.enter_context(watch(options.hang_seconds))
         checkpoints = stack.enter_context(open_checkpoints(directory, program.checkpoints.keep))
@@ -85,14 +85,15 @@ def _take_over(directory: RunDirectory, resume: Resume, progress: Progress, stac
     wait_for_all("the run directory is ready")
 
 
-def _step_meanwhile(
+def _step(
     program: Program, layout: Layout, newest: Position | None, corpus: str, options: TrainOptions
-) -> Future[CompiledStep] | None:
-    """The step, compiled while the weights are drawn or read; None where that does not go, where no step is left, or
-    where the run will be refused: the process would only end once the step is compiled."""
+) -> Callable[[], CompiledStep]:
+    """What waits for the step. Nothing is compiled before it is called where no step is left, or where the run will be
+    refused: the process would only end once the step is compiled."""
     begins = newest is None and options.resume != "must"
     goes_on = newest is not None and newest.step < options.steps and newest.corpus == corpus
-    return compile_in_background(program, layout) if (begins or goes_on) and compiles_on_host(program) else None
+    compile_step = compile_meanwhile if begins or goes_on else compile_later
+    return compile_step(program, layout)
 
 
 def _start(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import jax
 
-from moec.runtime.background import CompiledStep, compile_in_background
+from moec.runtime.background import CompiledStep
 from moec.runtime.batch import Batch
 from moec.runtime.checkpoints import CheckpointWriter
 from moec.runtime.clock import TrainingClock
@@ -60,8 +59,7 @@ def data_of(program: Program) -> TextData:
 class Session:
     """Takes the steps from where the run stands to `steps`, in total, and evaluates at the end.
 
-    `step` may be on its way already; otherwise it is compiled where it is needed. `began`: when the command did, by
-    `time.perf_counter`.
+    `step` waits for the compiled step. `began`: when the command did, by `time.perf_counter`.
     """
 
     def __init__(
@@ -72,7 +70,7 @@ class Session:
         start: Recovered[TrainState],
         steps: int,
         verify_every: int,
-        step: Future[CompiledStep] | None,
+        step: Callable[[], CompiledStep],
         began: float,
     ) -> None:
         self._began = began
@@ -119,7 +117,8 @@ class Session:
             self._clock.restart()
             for step, batch in zip(range(self._start.step + 1, self._steps + 1), batches, strict=False):
                 self._desk.checkpoints.check()
-                if self._verifies(step):
+                verifies = self._verifies(step)
+                if verifies:
                     self._record_all_but(0, waiting)
                     state, report = self._take_step_twice(compiled, step, state, batch)
                 else:
@@ -127,7 +126,7 @@ class Session:
                 waiting.append((step, report))
                 stops = self._desk.interrupt.stops_here()
                 pauses = stops or self._pauses_after(step)
-                self._record_all_but(0 if pauses or self._verifies(step) else 1, waiting)
+                self._record_all_but(0 if pauses or verifies else 1, waiting)
                 if pauses:
                     self._pause(step, state, stops=stops)
                 if stops:
@@ -158,7 +157,7 @@ class Session:
             self._desk.progress.say(f"first step done {time.perf_counter() - self._began:.1f} s after the start")
 
     def _compiled_step(self) -> TrainStep:
-        compiled = (self._step or compile_in_background(self._program, self._layout)).result()
+        compiled = self._step()
         self._compile_seconds = compiled.seconds
         self._desk.progress.say(f"compiled in {compiled.seconds:.1f} s")
         return compiled.step

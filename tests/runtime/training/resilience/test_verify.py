@@ -43,7 +43,12 @@ def test_the_second_time_is_all_that_counts_as_training(
 
     def lasting_a_second(program: Program, layout: Layout) -> TrainStep:
         take_step = original(program, layout)
-        return lambda state, batch: (calls.append(None), take_step(state, batch))[1]
+
+        def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepReport]:
+            calls.append(None)
+            return take_step(state, batch)
+
+        return step
 
     monkeypatch.setattr(background, "compile_train_step", lasting_a_second)
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: len(calls) + 1e-6 * next(reads)))
