@@ -16,6 +16,7 @@ RUNTIME: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "KeyValues": (),
         "attend": ("q_BSNH", "k_BSGH", "v_BSGH", "batch", "cache", "kernel", "documents", "window", "softcap"),
         "merge_heads": ("x_BSNH", "w_NHD", "bias"),
+        "project_qkv": ("x_BSD", "w_q", "w_k", "w_v", "b_q", "b_k", "b_v"),
         "rope": ("x_BSNH", "positions_BS", "theta"),
         "split_heads": ("x_BSD", "w_DNH", "bias"),
     },

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from moec.compiler.emit.holes import Code, code, docstring, lines, listed, literal
 from moec.compiler.emit.layout import call, given
 from moec.compiler.emit.mesh import gathered, scattered
 from moec.compiler.emit.weights import BODY_INDENT, weights
+from moec.compiler.passes.choose_kernels import has_whole_rows_on_nvidia
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.typed import AttentionSpec
 from moec.compiler.units import plural
+
+WEIGHTS: Final = (code("self.w_q"), code("self.w_k"), code("self.w_v"))
+BIASES: Final = (code("self.b_q"), code("self.b_k"), code("self.b_v"))
 
 
 def attention_class(plan: Plan, places: Places) -> Code:
@@ -24,19 +31,13 @@ class Attention(nnx.Module):
         {weights}
 
     def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> tuple[jax.Array, KeyValues | None]:
-        {query}
-        {key}
-        v_BSGH = split_heads(x_BSD, self.w_v{b_v})
+        {projections}
         {attend}
         return {output}, cache
 """,
         doc=docstring(places.cited(_describe(spec), "model.attention")),
         weights=weights(plan, "Attention"),
-        query=lines(
-            gathered(plan), _heads(plan, code("q_BSNH"), code("self.w_q"), code("self.b_q"), code("self.q_norm"))
-        ),
-        key=_heads(plan, code("k_BSGH"), code("self.w_k"), code("self.b_k"), code("self.k_norm")),
-        b_v=_bias(spec, code(", self.b_v")),
+        projections=lines(gathered(plan), *_projections(plan)),
         output=scattered(plan, code("merge_heads(mixed_BSNH, self.w_o{b_o})", b_o=_bias(spec, code(", self.b_o")))),
         attend=_attend(plan),
     )
@@ -53,23 +54,45 @@ def _describe(spec: AttentionSpec) -> str:
     return f"Causal attention: {', '.join(parts)}."
 
 
-def _heads(plan: Plan, heads: Code, weight: Code, bias: Code, norm: Code) -> Code:
-    """Queries or keys: projected, normalised where the spec says so, rotated."""
+def _projections(plan: Plan) -> Iterator[Code]:
+    """Queries, keys and values: one matmul where nothing shards heads and XLA, for GPUs, would add up the gradients of
+    three in a kernel of its own."""
     spec = plan.run.model.attention
-    arguments = listed(code("x_BSD"), weight, *((bias,) if spec.bias else ()))
-    split = code("split_heads({arguments})", arguments=arguments)
-    theta = literal(spec.rope_theta)
-    if not spec.qk_norm:
-        return code("{heads} = rope({split}, batch.positions_BS, theta={theta})", heads=heads, split=split, theta=theta)
+    heads = (code("q_BSNH"), code("k_BSGH"), code("v_BSGH"))
+    projected: tuple[Code, ...] = tuple(
+        code("split_heads({arguments})", arguments=listed(code("x_BSD"), weight, *((bias,) if spec.bias else ())))
+        for weight, bias in zip(WEIGHTS, BIASES, strict=True)
+    )
+    if has_whole_rows_on_nvidia(plan.run, plan.mesh):
+        arguments = listed(code("x_BSD"), *WEIGHTS, *(BIASES if spec.bias else ()))
+        yield code("{heads} = project_qkv({arguments})", heads=listed(*heads), arguments=arguments)
+        projected = heads
+    yield _rotated(plan, heads[0], projected[0], code("self.q_norm"))
+    yield _rotated(plan, heads[1], projected[1], code("self.k_norm"))
+    if projected is not heads:
+        yield code("{heads} = {projected}", heads=heads[2], projected=projected[2])
+
+
+def _rotated(plan: Plan, heads: Code, projected: Code, norm: Code) -> Code:
+    """Queries or keys: normalised where the spec says so, rotated."""
+    model = plan.run.model
+    theta = literal(model.attention.rope_theta)
+    if not model.attention.qk_norm:
+        return code(
+            "{heads} = rope({projected}, batch.positions_BS, theta={theta})",
+            heads=heads,
+            projected=projected,
+            theta=theta,
+        )
     return code(
         """
-{heads} = rms_norm({split}, {norm}, eps={eps})
+{heads} = rms_norm({projected}, {norm}, eps={eps})
 {heads} = rope({heads}, batch.positions_BS, theta={theta})
 """,
         heads=heads,
-        split=split,
+        projected=projected,
         norm=norm,
-        eps=literal(plan.run.model.norm.eps),
+        eps=literal(model.norm.eps),
         theta=theta,
     )
 

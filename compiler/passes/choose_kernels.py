@@ -9,7 +9,7 @@ from moec.compiler.formulas.depth_routing import taken_tokens
 from moec.compiler.formulas.memory import FLOAT32_BYTES
 from moec.compiler.passes.places import place
 from moec.compiler.plan import BatchPlan, KernelPlan, MeshPlan
-from moec.compiler.typed import AttentionSpec, ModelSpec, RunSpec
+from moec.compiler.typed import ModelSpec, RunSpec
 from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
@@ -73,7 +73,7 @@ def choose_attention(run: RunSpec, mesh: MeshPlan) -> tuple[str, tuple[Diagnosti
     told = tuple(not_on_platform(run, "model.attention.kernel", attention.kernel))
     if told:
         return attention.kernel, told
-    if attention.kernel == "cudnn" and (cannot := cudnn_cannot(attention, run.model)):
+    if attention.kernel == "cudnn" and (cannot := cudnn_cannot(run, mesh)):
         return attention.kernel, (codes.cudnn_cannot(at, cannot),)
     if attention.kernel != "splash" or splash_can(run, mesh):
         return attention.kernel, ()
@@ -104,7 +104,7 @@ def lengths_cannot(run: RunSpec, kernel: str) -> str:
 def fastest_attention(run: RunSpec, mesh: MeshPlan) -> str:
     """What `auto` takes: the chip's fused kernel where it can run the model."""
     platform = run.mesh.hardware.platform
-    if platform == "gpu" and not cudnn_cannot(run.model.attention, run.model):
+    if platform == "gpu" and not cudnn_cannot(run, mesh):
         return "cudnn"
     return "splash" if platform == "tpu" and splash_can(run, mesh) else "blockwise"
 
@@ -135,8 +135,12 @@ def attended_lengths(model: ModelSpec) -> tuple[int, ...]:
     return (model.seq_len, *((taken_tokens(routing.capacity, model.seq_len),) if routing else ()))
 
 
-def cudnn_cannot(attention: AttentionSpec, model: ModelSpec) -> str:
+def cudnn_cannot(run: RunSpec, mesh: MeshPlan) -> str:
     """Why cuDNN attention cannot run this model, "" where it can."""
+    model, seq = run.model, mesh.axes["seq"]
+    attention = model.attention
+    if seq > 1:
+        return f"it needs whole sequences, and seq = {seq} cuts them"
     if model.dtype.compute != "bfloat16":
         return f"it computes in bfloat16, not {model.dtype.compute}"
     if attention.d_head % CUDNN_HEAD_MULTIPLE or attention.d_head > CUDNN_MAX_HEAD:
@@ -170,6 +174,11 @@ def chunk_bytes(run: RunSpec, mesh: MeshPlan) -> int:
 def forks_norms(run: RunSpec, mesh: MeshPlan) -> bool:
     """Whether the norms before attention and feed-forward are kernels of their own: of whole rows, not too wide, on an
     NVIDIA GPU."""
-    hardware, model = run.mesh.hardware, run.model
-    is_nvidia = hardware.platform == "gpu" and hardware.name not in AMD
-    return is_nvidia and mesh.axes["model"] == 1 and model.d_model <= LARGEST_NORM and model.norm.kind == "rmsnorm"
+    model = run.model
+    return has_whole_rows_on_nvidia(run, mesh) and model.d_model <= LARGEST_NORM and model.norm.kind == "rmsnorm"
+
+
+def has_whole_rows_on_nvidia(run: RunSpec, mesh: MeshPlan) -> bool:
+    """Whether the devices are NVIDIA GPUs and none has a part of a token's row or of the heads alone."""
+    hardware = run.mesh.hardware
+    return hardware.platform == "gpu" and hardware.name not in AMD and mesh.axes["model"] == 1

@@ -9,6 +9,9 @@ from moec.runtime.failure import RunError
 _OUT_OF_MEMORY = re.compile(r"Ran out of memory in memory space (\w+)[^\n]*?Used ([\d.]+\w) of ([\d.]+\w) \w+")
 _EXCEEDS = re.compile(r"[^\n]*\bexceeds available \w+[^\n]*")
 _LARGEST = re.compile(r"Size: ([\d.]+\w)\n\s*(?:Operator: op_name=\"([^\"]*)\")?[^\n]*\n\s*Shape: (\S+)", re.MULTILINE)
+_RAISED = re.compile(r"^[\w.]*(?:Error|Exception)\b: .*\S", re.MULTILINE)
+"""The last line of a Python stack: JAX's own code says no while XLA compiles, and XLA adds its places behind it."""
+
 MOST_ALLOCATIONS = 5
 
 
@@ -20,7 +23,8 @@ def refusal(error: BaseException) -> str:
     if "RESOURCE_EXHAUSTED" in text or "Ran out of memory" in text:
         return out_of_memory(text)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    said = lines[-1] if "Traceback" in lines[0] else lines[0]
+    raised = _RAISED.findall(text) if "Traceback" in text else []
+    said = raised[-1] if raised else lines[0]
     return f"the compiler refuses the program: {type(error).__name__}: {said[:500]}"
 
 

@@ -68,6 +68,7 @@ def test_memory_that_is_unknown_is_not_checked():
         (replace(BASELINE, mesh=mesh(GPU)), "blockwise"),
         (replace(in_bfloat16(kernel(BASELINE, "auto", d_head=36)), mesh=mesh(GPU)), "blockwise"),
         (replace(in_bfloat16(kernel(BASELINE, "auto", softcap=50.0)), mesh=mesh(GPU)), "blockwise"),
+        (replace(in_bfloat16(BASELINE), mesh=mesh(GPU, 2, seq=2)), "blockwise"),
         (replace(in_bfloat16(BASELINE), mesh=mesh(TPU)), "splash"),
         (replace(BASELINE, mesh=mesh(TPU, 2, seq=2)), "blockwise"),
         (replace(BASELINE, mesh=mesh(TPU), model=replace(BASELINE.model, seq_len=64)), "blockwise"),
@@ -89,6 +90,7 @@ def test_cudnn_is_refused_with_the_reason():
     run = replace(kernel(BASELINE, "cudnn"), mesh=mesh(GPU))
     assert "not float32" in told(run, "MOE7103").message
     assert "not 36" in told(in_bfloat16(replace(kernel(run, "cudnn", d_head=36))), "MOE7103").message
+    assert "seq = 2" in told(in_bfloat16(replace(run, mesh=mesh(GPU, 2, seq=2))), "MOE7103").message
 
 
 def by_lengths(run: RunSpec, **attention) -> RunSpec:

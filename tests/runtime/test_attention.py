@@ -11,7 +11,7 @@ import pytest
 from jax import numpy as jnp
 
 from moec.runtime import attention_blocks, attention_kernels, cudnn_attention
-from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads, visible
+from moec.runtime.attention import KeyValues, attend, merge_heads, project_qkv, rope, split_heads, visible
 from moec.runtime.batch import Batch
 from moec.runtime.cudnn_attention import lengths_of
 
@@ -142,6 +142,28 @@ def test_heads_are_split_and_merged_as_matmuls(biased: bool) -> None:
     merged = merge_heads(split, jnp.asarray(w_o), jnp.asarray(b_o) if biased else None)
     expected = np.einsum("bsnh,nhd->bsd", np.asarray(split), w_o) + (b_o if biased else 0)
     np.testing.assert_allclose(merged, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_queries_keys_and_values_by_one_matmul_are_those_of_three(biased: bool) -> None:
+    rng = np.random.default_rng(4)
+    shapes = [(5, heads, D_HEAD) for heads in (HEADS, KV_HEADS, KV_HEADS)]
+    weights = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
+    biases = [jnp.asarray(rng.normal(size=shape[1:]), jnp.float32) if biased else None for shape in shapes]
+    x = jnp.asarray(rng.normal(size=(2, 3, 5)), jnp.float32)
+
+    def at_once(x, weights, biases):
+        return project_qkv(x, *weights, *biases)
+
+    def one_by_one(x, weights, biases):
+        return tuple(split_heads(x, w, b) for w, b in zip(weights, biases, strict=True))
+
+    results = [jax.vjp(project, x, weights, biases) for project in (at_once, one_by_one)]
+    gradients = [jnp.asarray(rng.normal(size=y.shape), jnp.float32) for y in results[0][0]]
+    for found, expected in zip(
+        *(jax.tree.leaves((outputs, pull_back(tuple(gradients)))) for outputs, pull_back in results), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_documents_are_told_by_their_lengths_and_starts() -> None:

@@ -1,4 +1,4 @@
-"""Text that was made to hurt: never a traceback, never more than 2 s of CPU or 512 MiB."""
+"""Text that was made to hurt: never a traceback, never more than some seconds of CPU or 512 MiB."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from moec.spec.render.full import render_full
 from moec.spec.source import Source
 
 SIZE = limits.MAX_FILE_BYTES
-SECONDS = 2
+SECONDS = 8
+"""Of CPU. The worst takes 1.3 on one machine and 2.8 on another, shared one; a reader that looks back takes minutes."""
+
 BYTES = 512 << 20
 
 CHECK = """

@@ -44,6 +44,8 @@ def test_too_little_memory_is_told_with_numbers_and_the_largest_arrays() -> None
 def test_another_refusal_is_its_first_line_or_the_last_of_a_traceback() -> None:
     assert refusal(ValueError("no such axis\nat line 3")).endswith("ValueError: no such axis")
     assert refusal(RuntimeError("Traceback (most recent call last):\n  File x\nKeyError: 1")).endswith("KeyError: 1")
+    behind = "INTERNAL: Traceback (most recent call last):\n  File x\nValueError: no seq\n\nSuspected:\n  a.py:6 [f]"
+    assert refusal(RuntimeError(behind)).endswith("RuntimeError: ValueError: no seq")
     assert refusal(RunError("say it so")) == "say it so"
 
 
