@@ -138,7 +138,9 @@ def attended_lengths(model: ModelSpec) -> tuple[int, ...]:
 def cudnn_cannot(run: RunSpec, mesh: MeshPlan) -> str:
     """Why cuDNN attention cannot run this model, "" where it can."""
     model, seq = run.model, mesh.axes["seq"]
-    attention = model.attention
+    attention, chip = model.attention, run.mesh.hardware.name
+    if chip in AMD:
+        return f"it is made for NVIDIA's GPUs, not {chip}"
     if seq > 1:
         return f"it needs whole sequences, and seq = {seq} cuts them"
     if model.dtype.compute != "bfloat16":

@@ -69,6 +69,7 @@ def test_memory_that_is_unknown_is_not_checked():
         (replace(in_bfloat16(kernel(BASELINE, "auto", d_head=36)), mesh=mesh(GPU)), "blockwise"),
         (replace(in_bfloat16(kernel(BASELINE, "auto", softcap=50.0)), mesh=mesh(GPU)), "blockwise"),
         (replace(in_bfloat16(BASELINE), mesh=mesh(GPU, 2, seq=2)), "blockwise"),
+        (replace(in_bfloat16(BASELINE), mesh=mesh(hardware("mi300x"))), "blockwise"),
         (replace(in_bfloat16(BASELINE), mesh=mesh(TPU)), "splash"),
         (replace(BASELINE, mesh=mesh(TPU, 2, seq=2)), "blockwise"),
         (replace(BASELINE, mesh=mesh(TPU), model=replace(BASELINE.model, seq_len=64)), "blockwise"),
@@ -90,6 +91,7 @@ def test_cudnn_is_refused_with_the_reason():
     run = replace(kernel(BASELINE, "cudnn"), mesh=mesh(GPU))
     assert "not float32" in told(run, "MOE7103").message
     assert "not 36" in told(in_bfloat16(replace(kernel(run, "cudnn", d_head=36))), "MOE7103").message
+    assert "not mi300x" in told(replace(run, mesh=mesh(hardware("mi300x"))), "MOE7103").message
     assert "seq = 2" in told(in_bfloat16(replace(run, mesh=mesh(GPU, 2, seq=2))), "MOE7103").message
 
 
