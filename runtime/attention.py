@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from moec.runtime.attention_kernels import blockwise, reference
 from moec.runtime.batch import Batch
 from moec.runtime.cudnn_attention import cudnn
-from moec.runtime.mesh import is_sharded
+from moec.runtime.mesh import axis_size, is_sharded
 from moec.runtime.weights import Weight, used
 
 Kernel = Literal["reference", "blockwise", "cudnn", "splash"]
@@ -75,15 +75,22 @@ def project_qkv(
     b_k: Weight | None = None,
     b_v: Weight | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Queries, keys and values: `split_heads` by each weight, as one matmul. For meshes that leave heads whole.
+    """Queries, keys and values: `split_heads` by each weight, as one matmul of each device.
 
-    The gradient to `x` is one matmul, too, where three would be added up. Shapes: x [B, S, D], w_q [D, N, H], w_k and
-    w_v [D, G, H], biases as weights without D; gives [B, S, N, H] and twice [B, S, G, H].
+    The gradient to `x` is one matmul, too, and one sum over the model axis, where three would be added up. Shapes:
+    x [B, S, D], w_q [D, N, H], w_k and w_v [D, G, H], biases as weights without D; gives [B, S, N, H] and twice
+    [B, S, G, H].
     """
-    weights = [used(weight, x_BSD.dtype) for weight in (w_q, w_k, w_v)]
-    n_heads, n_kv_heads = weights[0].shape[1], weights[1].shape[1]
-    all_heads = _onto_heads(x_BSD, jnp.concatenate(weights, axis=1))
-    q_BSNH, k_BSGH, v_BSGH = jnp.split(all_heads, (n_heads, n_heads + n_kv_heads), axis=2)
+    parts, (n_heads, n_kv_heads) = axis_size("model"), (w_q.shape[1], w_k.shape[1])
+    # Each device's heads of all three beside each other: [D, M, (N + 2G) / M, H] for a model axis of size M.
+    own = [used(w, x_BSD.dtype).reshape(w.shape[0], parts, -1, w.shape[2]) for w in (w_q, w_k, w_v)]
+    together = jnp.concatenate(own, axis=2)
+    if is_sharded():
+        y_BSMPH = jnp.einsum("bsd,dmph->bsmph", x_BSD, together)
+    else:
+        y_BSMPH = _onto_heads(x_BSD, together[:, 0])[:, :, None]
+    ends = n_heads // parts, (n_heads + n_kv_heads) // parts
+    q_BSNH, k_BSGH, v_BSGH = (y.reshape(*x_BSD.shape[:2], -1, y.shape[-1]) for y in jnp.split(y_BSMPH, ends, axis=3))
     return _with_bias(q_BSNH, b_q), _with_bias(k_BSGH, b_k), _with_bias(v_BSGH, b_v)
 
 

@@ -9,7 +9,7 @@ from moec.compiler.emit.holes import Code, code, docstring, lines, listed, liter
 from moec.compiler.emit.layout import call, given
 from moec.compiler.emit.mesh import gathered, scattered
 from moec.compiler.emit.weights import BODY_INDENT, weights
-from moec.compiler.passes.choose_kernels import has_whole_rows_on_nvidia
+from moec.compiler.passes.choose_kernels import projects_at_once
 from moec.compiler.places import Places
 from moec.compiler.plan import Plan
 from moec.compiler.typed import AttentionSpec
@@ -55,15 +55,14 @@ def _describe(spec: AttentionSpec) -> str:
 
 
 def _projections(plan: Plan) -> Iterator[Code]:
-    """Queries, keys and values: one matmul where nothing shards heads and XLA, for GPUs, would add up the gradients of
-    three in a kernel of its own."""
+    """Queries, keys and values: one matmul where that saves kernels or sums over devices."""
     spec = plan.run.model.attention
     heads = (code("q_BSNH"), code("k_BSGH"), code("v_BSGH"))
     projected: tuple[Code, ...] = tuple(
         code("split_heads({arguments})", arguments=listed(code("x_BSD"), weight, *((bias,) if spec.bias else ())))
         for weight, bias in zip(WEIGHTS, BIASES, strict=True)
     )
-    if has_whole_rows_on_nvidia(plan.run, plan.mesh):
+    if projects_at_once(plan.run, plan.mesh):
         arguments = listed(code("x_BSD"), *WEIGHTS, *(BIASES if spec.bias else ()))
         yield code("{heads} = project_qkv({arguments})", heads=listed(*heads), arguments=arguments)
         projected = heads

@@ -13,6 +13,7 @@ from moec.compiler.typed import ModelSpec, RunSpec
 from moec.spec.codes import depth_routing as depth_codes
 from moec.spec.codes import memory as codes
 from moec.spec.diagnostics import Diagnostic
+from moec.spec.hardware import Hardware
 
 PLATFORM_OF_KERNEL: Final = {
     "cudnn": "gpu",
@@ -177,10 +178,17 @@ def forks_norms(run: RunSpec, mesh: MeshPlan) -> bool:
     """Whether the norms before attention and feed-forward are kernels of their own: of whole rows, not too wide, on an
     NVIDIA GPU."""
     model = run.model
-    return has_whole_rows_on_nvidia(run, mesh) and model.d_model <= LARGEST_NORM and model.norm.kind == "rmsnorm"
+    has_whole_rows = mesh.axes["model"] == 1 and model.d_model <= LARGEST_NORM
+    return is_nvidia(run.mesh.hardware) and has_whole_rows and model.norm.kind == "rmsnorm"
 
 
-def has_whole_rows_on_nvidia(run: RunSpec, mesh: MeshPlan) -> bool:
-    """Whether the devices are NVIDIA GPUs and none has a part of a token's row or of the heads alone."""
+def projects_at_once(run: RunSpec, mesh: MeshPlan) -> bool:
+    """Whether queries, keys and values are one matmul: XLA adds up the gradients of three in kernels of their own on
+    GPUs, and on CPUs sums each over the model axis first. Source: docs/log.md, 2026-11-28."""
     hardware = run.mesh.hardware
-    return hardware.platform == "gpu" and hardware.name not in AMD and mesh.axes["model"] == 1
+    return is_nvidia(hardware) or (hardware.platform == "cpu" and mesh.axes["model"] > 1)
+
+
+def is_nvidia(hardware: Hardware) -> bool:
+    """Whether it is a GPU of NVIDIA's."""
+    return hardware.platform == "gpu" and hardware.name not in AMD

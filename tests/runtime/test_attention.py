@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from moec.runtime import attention_blocks, attention_kernels, cudnn_attention
 from moec.runtime.attention import KeyValues, attend, merge_heads, project_qkv, rope, split_heads, visible
 from moec.runtime.batch import Batch
 from moec.runtime.cudnn_attention import lengths_of
+from moec.runtime.mesh import MeshShape, make_mesh
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -144,13 +148,14 @@ def test_heads_are_split_and_merged_as_matmuls(biased: bool) -> None:
     np.testing.assert_allclose(merged, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("axes", [{}, {"data": 2, "model": 2}, {"fsdp": 2, "seq": 2, "model": 2}])
 @pytest.mark.parametrize("biased", [False, True])
-def test_queries_keys_and_values_by_one_matmul_are_those_of_three(biased: bool) -> None:
+def test_queries_keys_and_values_by_one_matmul_are_those_of_three(biased: bool, axes: dict[str, int]) -> None:
     rng = np.random.default_rng(4)
     shapes = [(5, heads, D_HEAD) for heads in (HEADS, KV_HEADS, KV_HEADS)]
     weights = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
     biases = [jnp.asarray(rng.normal(size=shape[1:]), jnp.float32) if biased else None for shape in shapes]
-    x = jnp.asarray(rng.normal(size=(2, 3, 5)), jnp.float32)
+    x = jnp.asarray(rng.normal(size=(2, 4, 5)), jnp.float32)
 
     def at_once(x, weights, biases):
         return project_qkv(x, *weights, *biases)
@@ -158,12 +163,23 @@ def test_queries_keys_and_values_by_one_matmul_are_those_of_three(biased: bool) 
     def one_by_one(x, weights, biases):
         return tuple(split_heads(x, w, b) for w, b in zip(weights, biases, strict=True))
 
-    results = [jax.vjp(project, x, weights, biases) for project in (at_once, one_by_one)]
-    gradients = [jnp.asarray(rng.normal(size=y.shape), jnp.float32) for y in results[0][0]]
-    for found, expected in zip(
-        *(jax.tree.leaves((outputs, pull_back(tuple(gradients)))) for outputs, pull_back in results), strict=True
-    ):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    def outputs_and_gradients(project, x, weights, biases):
+        outputs, pull_back = jax.vjp(project, x, weights, biases)
+        return outputs, pull_back(jax.tree.map(jnp.sin, outputs))
+
+    expected = outputs_and_gradients(one_by_one, x, weights, biases)
+    mesh = make_mesh(
+        MeshShape("cpu", **{name: axes.get(name, 1) for name in ("data", "fsdp", "expert", "seq", "model")})
+    )
+    with jax.set_mesh(mesh):
+        tokens = jax.device_put(x, NamedSharding(mesh, P(("data", "fsdp"), "seq")))
+        own, own_biases = (
+            [None if one is None else jax.device_put(one, NamedSharding(mesh, spec)) for one in all_of]
+            for all_of, spec in ((weights, P(None, "model")), (biases, P("model")))
+        )
+        found = jax.jit(partial(outputs_and_gradients, at_once))(tokens, own, own_biases)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_documents_are_told_by_their_lengths_and_starts() -> None:

@@ -97,12 +97,17 @@ def test_a_moe_layer_exchanges_slots_twice_each_way_inside_the_expert_axis(
 
 
 @pytest.mark.parametrize(
-    "axes",
-    ["fsdp = 8", pytest.param("fsdp = 4, model = 2", marks=NEWER), pytest.param("fsdp = 4, seq = 2", marks=NEWER)],
+    ("axes", "remat"),
+    [
+        ("fsdp = 8", "full"),
+        pytest.param("fsdp = 4, model = 2", "full", marks=NEWER),
+        pytest.param("fsdp = 4, seq = 2", "full", marks=NEWER),
+        ("data = 2, model = 4", "none"),
+    ],
 )
-def test_a_dense_model_sends_what_its_plan_says(compiled: Compile, axes: str) -> None:
+def test_a_dense_model_sends_what_its_plan_says(compiled: Compile, axes: str, remat: str) -> None:
     mesh = f"hardware = cpu, devices = 8, axes {{ {axes} }}"
-    proof = prove_here(compiled(experts="", mesh=mesh, remat="full"))
+    proof = prove_here(compiled(experts="", mesh=mesh, remat=remat))
     assert proof.failures == ()
     assert proof.measured is not None
     assert proof.expectation is not None

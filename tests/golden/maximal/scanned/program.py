@@ -5,7 +5,7 @@
 
 Written by moec 0.1.0 from the resolved.moe beside it; line numbers in comments are that file's.
 It is yours: read it, change it, keep it. It needs jax, flax, optax, orbax and moec.runtime.
-Hash of its other lines: sha256:c2a96e260b61b64c6baff9b5c7bedae807df47f4c5e7c03915a1fcedc9fbdde9
+Hash of its other lines: sha256:e33bed387ceef9b9247ffadd93733794cd93f4678a046325a929aa639052e3e1
 
     python program.py train | eval | generate | prove (each with --help)
 """
@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec as P
-from moec.runtime.attention import KeyValues, attend, merge_heads, rope, split_heads
+from moec.runtime.attention import KeyValues, attend, merge_heads, project_qkv, rope
 from moec.runtime.batch import Batch, Objective, RouterReport, objective_of
 from moec.runtime.data.text import TextData
 from moec.runtime.experts import apply_experts, report_routing, route
@@ -58,11 +58,11 @@ class Attention(nnx.Module):
 
     def __call__(self, x_BSD: jax.Array, batch: Batch, cache: KeyValues | None) -> tuple[jax.Array, KeyValues | None]:
         x_BSD = constrain(x_BSD, WHOLE)
-        q_BSNH = rms_norm(split_heads(x_BSD, self.w_q, self.b_q), self.q_norm, eps=1e-6)
+        q_BSNH, k_BSGH, v_BSGH = project_qkv(x_BSD, self.w_q, self.w_k, self.w_v, self.b_q, self.b_k, self.b_v)
+        q_BSNH = rms_norm(q_BSNH, self.q_norm, eps=1e-6)
         q_BSNH = rope(q_BSNH, batch.positions_BS, theta=12_345.5)
-        k_BSGH = rms_norm(split_heads(x_BSD, self.w_k, self.b_k), self.k_norm, eps=1e-6)
+        k_BSGH = rms_norm(k_BSGH, self.k_norm, eps=1e-6)
         k_BSGH = rope(k_BSGH, batch.positions_BS, theta=12_345.5)
-        v_BSGH = split_heads(x_BSD, self.w_v, self.b_v)
         mixed_BSNH, cache = attend(q_BSNH, k_BSGH, v_BSGH, batch, cache, kernel="reference", window=32, softcap=50.0)
         return constrain(constrain(merge_heads(mixed_BSNH, self.w_o, self.b_o), WHOLE), RESIDUAL), cache
 
