@@ -82,13 +82,10 @@ def project_qkv(
     [B, S, G, H].
     """
     parts, (n_heads, n_kv_heads) = axis_size("model"), (w_q.shape[1], w_k.shape[1])
-    # Each device's heads of all three beside each other: [D, M, (N + 2G) / M, H] for a model axis of size M.
-    own = [used(w, x_BSD.dtype).reshape(w.shape[0], parts, -1, w.shape[2]) for w in (w_q, w_k, w_v)]
-    together = jnp.concatenate(own, axis=2)
-    if is_sharded():
-        y_BSMPH = jnp.einsum("bsd,dmph->bsmph", x_BSD, together)
-    else:
-        y_BSMPH = _onto_heads(x_BSD, together[:, 0])[:, :, None]
+    # Over a model axis of size M each device's heads of all three beside each other: [D, M, (N + 2G) / M, H].
+    by_device = [used(w, x_BSD.dtype).reshape(w.shape[0], parts, -1, w.shape[2]) for w in (w_q, w_k, w_v)]
+    together = jnp.concatenate(by_device, axis=2).reshape(w_q.shape[0], -1, w_q.shape[2])
+    y_BSMPH = _onto_heads(x_BSD, together).reshape(*x_BSD.shape[:2], parts, -1, w_q.shape[2])
     ends = n_heads // parts, (n_heads + n_kv_heads) // parts
     q_BSNH, k_BSGH, v_BSGH = (y.reshape(*x_BSD.shape[:2], -1, y.shape[-1]) for y in jnp.split(y_BSMPH, ends, axis=3))
     return _with_bias(q_BSNH, b_q), _with_bias(k_BSGH, b_k), _with_bias(v_BSGH, b_v)

@@ -57,19 +57,20 @@ def _describe(spec: AttentionSpec) -> str:
 def _projections(plan: Plan) -> Iterator[Code]:
     """Queries, keys and values: one matmul where that saves kernels or sums over devices."""
     spec = plan.run.model.attention
-    heads = (code("q_BSNH"), code("k_BSGH"), code("v_BSGH"))
-    projected: tuple[Code, ...] = tuple(
+    q, k, v = code("q_BSNH"), code("k_BSGH"), code("v_BSGH")
+    if projects_at_once(plan.run, plan.mesh):
+        arguments = listed(code("x_BSD"), *WEIGHTS, *(BIASES if spec.bias else ()))
+        yield code("{heads} = project_qkv({arguments})", heads=listed(q, k, v), arguments=arguments)
+        yield _rotated(plan, q, q, code("self.q_norm"))
+        yield _rotated(plan, k, k, code("self.k_norm"))
+        return
+    query, key, value = (
         code("split_heads({arguments})", arguments=listed(code("x_BSD"), weight, *((bias,) if spec.bias else ())))
         for weight, bias in zip(WEIGHTS, BIASES, strict=True)
     )
-    if projects_at_once(plan.run, plan.mesh):
-        arguments = listed(code("x_BSD"), *WEIGHTS, *(BIASES if spec.bias else ()))
-        yield code("{heads} = project_qkv({arguments})", heads=listed(*heads), arguments=arguments)
-        projected = heads
-    yield _rotated(plan, heads[0], projected[0], code("self.q_norm"))
-    yield _rotated(plan, heads[1], projected[1], code("self.k_norm"))
-    if projected is not heads:
-        yield code("{heads} = {projected}", heads=heads[2], projected=projected[2])
+    yield _rotated(plan, q, query, code("self.q_norm"))
+    yield _rotated(plan, k, key, code("self.k_norm"))
+    yield code("{v} = {value}", v=v, value=value)
 
 
 def _rotated(plan: Plan, heads: Code, projected: Code, norm: Code) -> Code:
