@@ -98,8 +98,8 @@ def _onto_heads(x_BSD: jax.Array, w_DNH: jax.Array) -> jax.Array:
     return flat.reshape(*x_BSD.shape[:2], *w_DNH.shape[1:])
 
 
-def _with_bias(y_BSNH: jax.Array, bias: Weight | None) -> jax.Array:
-    return y_BSNH if bias is None else y_BSNH + used(bias, y_BSNH.dtype)
+def _with_bias(y: jax.Array, bias: Weight | None) -> jax.Array:
+    return y if bias is None else y + used(bias, y.dtype)
 
 
 def merge_heads(x_BSNH: jax.Array, w_NHD: Weight, bias: Weight | None = None) -> jax.Array:
@@ -113,7 +113,7 @@ def merge_heads(x_BSNH: jax.Array, w_NHD: Weight, bias: Weight | None = None) ->
     else:
         flat = x_BSNH.reshape(-1, w.shape[0] * w.shape[1]) @ w.reshape(-1, w.shape[2])
         y_BSD = flat.reshape(*x_BSNH.shape[:2], w.shape[2])
-    return checkpoint_name(y_BSD if bias is None else y_BSD + used(bias, x_BSNH.dtype), "attention_out")
+    return checkpoint_name(_with_bias(y_BSD, bias), "attention_out")
 
 
 def rope(x_BSNH: jax.Array, positions_BS: jax.Array, *, theta: float) -> jax.Array:
