@@ -12,7 +12,7 @@ backward pass and needs less memory. On a shared machine whatever runs takes hal
 then: the fastest turns say what a step takes, medians what it took.
 
 Peak memory is all that a process held, libraries and compiler included: run moec and MaxText in environments without
-JAX's plugins for GPUs and TPUs, which take 360 MiB by being there.
+JAX's plugins for GPUs and TPUs, which take 360 MiB by being there, and transformers on torch's CPU build.
 """
 
 from __future__ import annotations
