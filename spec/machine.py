@@ -22,30 +22,32 @@ class Machine:
 
     def feed(self, token: Token) -> bool:
         """Takes `token`, or changes nothing that matters and gives False where the grammar does not allow it here."""
-        kind = token.type
+        kind, states, actions = token.type, self.states, self._table.actions
         while True:
-            action = self._table.actions[self.states[-1]].get(kind)
+            action = actions[states[-1]].get(kind)
             if action is None:
                 return False
             if isinstance(action, int):
-                self.states.append(action)
+                states.append(action)
                 self.values.append(token)
                 return True
             self._reduce(action)
-            if self.states[-1] == self._table.end:
+            if states[-1] == self._table.end:
                 return True
 
     def _reduce(self, rule: Reduction) -> None:
-        size = rule.size
-        parts = self.values[-size:] if size else []
+        size, states, values = rule.size, self.states, self.values
+        # Most rules give one symbol another name: its value stays where it is.
+        if rule.build is not None or size != 1:
+            parts = values[-size:] if size else []
+            if size:
+                del values[-size:]
+            values.append(parts[0] if rule.build is None else getattr(self._builder, rule.build)(parts))
         if size:
-            del self.states[-size:]
-            del self.values[-size:]
-        value = parts[0] if rule.build is None else getattr(self._builder, rule.build)(parts)
-        target = self._table.actions[self.states[-1]][rule.origin]
+            del states[-size:]
+        target = self._table.actions[states[-1]][rule.origin]
         assert isinstance(target, int)
-        self.states.append(target)
-        self.values.append(value)
+        states.append(target)
 
     def accepts(self, *kinds: str) -> bool:
         """Whether tokens of these kinds could come next, one after the other. Builds nothing."""

@@ -6,6 +6,10 @@ Non-goals: what names and values mean (`reader.py`), other files (`loader.py`).
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
+
 from moec.spec.builder import Builder
 from moec.spec.diagnostics import Diagnostic
 from moec.spec.first_mistakes import first_mistakes
@@ -25,11 +29,24 @@ def parse(source: Source) -> tuple[File, tuple[Diagnostic, ...]]:
 
     Errors: MOE1001 to MOE1039. Where there are any, the tree has `Broken` values and lacks statements.
     """
-    lexed = lex(source)
-    layout = lay_out(source, lexed)
-    parser = _Parser(source, layout)
-    file = parser.run()
-    return file, _told(source, lexed, layout, parser)
+    with _without_collector():
+        lexed = lex(source)
+        layout = lay_out(source, lexed)
+        parser = _Parser(source, layout)
+        file = parser.run()
+        return file, _told(source, lexed, layout, parser)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Tokens and trees hold no cycles, so Python's collector would walk through all of them again and again in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _told(source: Source, lexed: Lexed, layout: Layout, parser: _Parser) -> tuple[Diagnostic, ...]:

@@ -38,7 +38,9 @@ class Attention(nnx.Module):
         doc=docstring(places.cited(_describe(spec), "model.attention")),
         weights=weights(plan, "Attention"),
         projections=lines(gathered(plan), *_projections(plan)),
-        output=scattered(plan, code("merge_heads(mixed_BSNH, self.w_o{b_o})", b_o=_bias(spec, code(", self.b_o")))),
+        output=scattered(
+            plan, code("merge_heads(mixed_BSNH, self.w_o{b_o})", b_o=code(", self.b_o") if spec.bias else code(""))
+        ),
         attend=_attend(plan),
     )
 
@@ -95,10 +97,6 @@ def _rotated(plan: Plan, heads: Code, projected: Code, norm: Code) -> Code:
         eps=literal(model.norm.eps),
         theta=theta,
     )
-
-
-def _bias(spec: AttentionSpec, argument: Code) -> Code:
-    return argument if spec.bias else code("")
 
 
 def _attend(plan: Plan) -> Code:

@@ -104,10 +104,9 @@ def lengths_cannot(run: RunSpec, kernel: str) -> str:
 
 def fastest_attention(run: RunSpec, mesh: MeshPlan) -> str:
     """What `auto` takes: the chip's fused kernel where it can run the model."""
-    platform = run.mesh.hardware.platform
-    if platform == "gpu" and not cudnn_cannot(run, mesh):
+    if not cudnn_cannot(run, mesh):
         return "cudnn"
-    return "splash" if platform == "tpu" and splash_can(run, mesh) else "blockwise"
+    return "splash" if run.mesh.hardware.platform == "tpu" and splash_can(run, mesh) else "blockwise"
 
 
 def splash_can(run: RunSpec, mesh: MeshPlan) -> bool:
@@ -139,9 +138,9 @@ def attended_lengths(model: ModelSpec) -> tuple[int, ...]:
 def cudnn_cannot(run: RunSpec, mesh: MeshPlan) -> str:
     """Why cuDNN attention cannot run this model, "" where it can."""
     model, seq = run.model, mesh.axes["seq"]
-    attention, chip = model.attention, run.mesh.hardware.name
-    if chip in AMD:
-        return f"it is made for NVIDIA's GPUs, not {chip}"
+    attention, hardware = model.attention, run.mesh.hardware
+    if not is_nvidia(hardware):
+        return f"it is made for NVIDIA's GPUs, not {hardware.name}"
     if seq > 1:
         return f"it needs whole sequences, and seq = {seq} cuts them"
     if model.dtype.compute != "bfloat16":

@@ -23,8 +23,9 @@ def refusal(error: BaseException) -> str:
     if "RESOURCE_EXHAUSTED" in text or "Ran out of memory" in text:
         return out_of_memory(text)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    outermost = lines[-1] if "Traceback" in lines[0] else lines[0]
     raised = _RAISED.findall(text) if "Traceback" in text else []
-    said = raised[-1] if raised else lines[0]
+    said = raised[-1] if raised else outermost
     return f"the compiler refuses the program: {type(error).__name__}: {said[:500]}"
 
 
