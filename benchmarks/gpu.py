@@ -3,6 +3,7 @@
     python benchmarks/gpu.py --emit DIR         write the programs; needs the compiler and no GPU
     python benchmarks/gpu.py --programs DIR     measure them; needs jax, flax, optax and orbax, and no compiler
     python benchmarks/gpu.py                    both, where the compiler is, too
+    python benchmarks/gpu.py --hardware h200    planned for another chip of the catalogue than the H100
     python benchmarks/gpu.py --tiny             the same with tiny models on a CPU, which tries the command alone
 
 Every program and kernel has a process of its own: one that crashes, runs out of memory or gives wrong numbers is a row
@@ -44,14 +45,14 @@ def main() -> None:
     options = arguments()
     spec = TINY if options.tiny else SPEC
     if options.emit:
-        write_programs(spec, options.emit)
+        write_programs(spec, options.emit, options.hardware)
         print(f"wrote the programs of {spec.name} to {options.emit}")
         return
     with ExitStack() as stack:
         folder = options.programs
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            write_programs(spec, folder)
+            write_programs(spec, folder, options.hardware)
         links = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         measure(folder.resolve(), links, options)
 
@@ -60,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--emit", type=Path, metavar="DIR", help="write the programs there and measure nothing")
     parser.add_argument("--programs", type=Path, metavar="DIR", help="what --emit wrote (default: emitted now)")
+    parser.add_argument("--hardware", metavar="NAME", help="the chip, in place of what the spec names")
     parser.add_argument("--tiny", action="store_true", help="tiny models for a CPU")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, metavar="PART", help=", ".join(GROUPS))
     parser.add_argument("--rounds", type=int, default=2, help="times that programs are timed (default: %(default)s)")
@@ -69,14 +71,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_programs(spec: Path, folder: Path) -> None:
+def write_programs(spec: Path, folder: Path, hardware: str | None = None) -> None:
     """Errors: SystemExit where the compiler is missing."""
     try:
         from gpu_emission import emit
     except ImportError as error:
         raise SystemExit(f"no compiler here ({error}): write the programs elsewhere with --emit DIR") from error
     folder.mkdir(parents=True, exist_ok=True)
-    emit(spec, folder)
+    emit(spec, folder, hardware)
 
 
 class Found:

@@ -13,9 +13,28 @@ from gpu_tasks import WORK, group_of
 from peer_workers.protocol import Work
 
 from moec.compiler.plan import Plan
+from moec.spec.hardware.catalogue import hardware
 
 MATMULS = {"gpu": ("mosaic_gpu", "triton", "batched"), "cpu": ("batched",)}
-ATTENTION = {"gpu": ("cudnn", "cudnn_by_mask", "cudnn_without_mask", "blockwise"), "cpu": ("blockwise",)}
+ATTENTION = {
+    "gpu": {
+        "cudnn": ("whole", "packed"),
+        "cudnn_of_more": ("packed",),
+        "cudnn_by_mask": ("whole", "packed"),
+        "cudnn_without_mask": ("whole",),
+        "blockwise": ("whole", "packed"),
+    },
+    "cpu": {"blockwise": ("whole", "packed")},
+}
+"""Kernels, and the documents that each is given: one without a mask cannot tell them apart, and `cudnn_of_more` is
+cuDNN in a program that may tell it fewer than it gets."""
+
+NARROW = {"tokens": 8192, "top_k": 2, "n_experts": 8, "d_model": 320, "d_ff": 448, "loads": ("uneven", "one")}
+"""Experts whose widths no block of 128 divides: the smallest blocks, and loads that leave experts empty."""
+
+MASKED_WIDTH = 1536
+"""Of norms: no power of two, so a block of its rows is masked."""
+
 IMPLEMENTATIONS = ("grouped_mm", "eager")
 """How transformers multiplies experts."""
 
@@ -25,9 +44,9 @@ LARGEST_IN_TORCH = 5
 """Sequences of a micro-batch; of 4,096 tokens each they take some 30 GB in the dense model."""
 
 
-def emit(spec: Path, folder: Path) -> None:
-    """Writes a folder per run of `spec`, and work.json, into `folder`."""
-    all_plans = plans.plans_of(spec)
+def emit(spec: Path, folder: Path, chip_name: str | None = None) -> None:
+    """Writes a folder per run of `spec`, and work.json, into `folder`, for the chip that is named, else the spec's."""
+    all_plans = plans.plans_of(spec, hardware(chip_name) if chip_name else None)
     for name, plan in all_plans.items():
         plans.write_program(plan, folder / name)
     (folder / WORK).write_text(json.dumps(work(all_plans), indent=1) + "\n", encoding="utf-8")
@@ -41,8 +60,10 @@ def work(all_plans: dict[str, Plan]) -> Entry:
     return {
         "chip": chip(firsts["dense"]),
         "programs": [program(name, plan) for name, plan in all_plans.items()],
-        "matmuls": [entry for group, plan in firsts.items() for entry in matmuls(group, plan)],
+        "matmuls": [entry for group, plan in firsts.items() for entry in matmuls(group, plan)]
+        + narrow_matmuls(firsts["coarse"]),
         "attention": attention(firsts["dense"]),
+        "norms": norms(firsts["dense"]),
         "torch": [entry for group, plan in firsts.items() for entry in in_torch(group, plan)],
     }
 
@@ -86,13 +107,23 @@ def matmuls(group: str, plan: Plan) -> list[Entry]:
         "n_experts": model.experts.n_experts,
         "d_model": model.d_model,
         "d_ff": model.experts.d_ff,
-        "dtype": model.dtype.compute,
+        "loads": ("even", "uneven"),
     }
-    return [{"name": group, "kernel": kernel, **shape} for kernel in MATMULS[plan.run.mesh.hardware.platform]]
+    return _on_each_kernel(group, plan, shape)
+
+
+def narrow_matmuls(plan: Plan) -> list[Entry]:
+    """Those of `NARROW`, on a GPU."""
+    return _on_each_kernel("narrow", plan, NARROW) if plan.run.mesh.hardware.platform == "gpu" else []
+
+
+def _on_each_kernel(name: str, plan: Plan, shape: Entry) -> list[Entry]:
+    common = {"name": name, "dtype": plan.run.model.dtype.compute, **shape}
+    return [{"kernel": kernel, **common} for kernel in MATMULS[plan.run.mesh.hardware.platform]]
 
 
 def attention(plan: Plan) -> list[Entry]:
-    """One layer's attention, by each kernel. cuDNN's without a mask cannot tell documents apart."""
+    """One layer's attention, by each kernel."""
     model = plan.run.model
     shape = {
         "sequences": plan.batch.micro_sequences,
@@ -103,10 +134,17 @@ def attention(plan: Plan) -> list[Entry]:
         "dtype": model.dtype.compute,
         "most_documents": plan.kernels.documents,
     }
-    return [
-        {"kernel": kernel, "documents": ["whole"] if "without_mask" in kernel else ["whole", "packed"], **shape}
-        for kernel in ATTENTION[plan.run.mesh.hardware.platform]
-    ]
+    by_kernel = ATTENTION[plan.run.mesh.hardware.platform]
+    return [{"kernel": kernel, "documents": documents, **shape} for kernel, documents in by_kernel.items()]
+
+
+def norms(plan: Plan) -> list[Entry]:
+    """The norms of a micro-batch by the kernels that GPUs have for them, and of rows of `MASKED_WIDTH`."""
+    if plan.run.mesh.hardware.platform != "gpu":
+        return []
+    model = plan.run.model
+    shape = {"rows": plan.batch.micro_sequences * model.seq_len, "dtype": model.dtype.compute}
+    return [{"width": width, **shape} for width in (model.d_model, MASKED_WIDTH)]
 
 
 def in_torch(group: str, plan: Plan) -> list[Entry]:

@@ -13,6 +13,7 @@ TITLES = {
     "roofline": "What the device reaches at most",
     "matmuls": "Grouped matmuls",
     "attention": "Attention",
+    "norms": "Norms",
     "steps": "Training steps of emitted programs",
     "torch": "The same models on torch",
 }
@@ -28,11 +29,16 @@ product without a pause is timed by the host after it ran for seconds, when the 
 KERNEL_NOTE = """\
 FLOPs are those of the rows that have an expert; empty slots count nothing. An error is that of the worst row against
 the reference in float32. `uneven` loads are drawn from a Dirichlet distribution of concentration 20; `batched` has as
-many slots for each expert as the busiest needs."""
+many slots for each expert as the busiest needs; with loads of `one` the first expert gets all, the others are empty."""
 ATTENTION_NOTE = """\
-`cudnn` is what programs call: documents by their lengths where there are few enough; `cudnn_by_mask` is the other way.
+`cudnn` is what programs call: documents by their lengths where there are few enough; `cudnn_by_mask` is the other way,
+which programs take where a sequence has more documents than they may tell (`cudnn_of_more`).
 FLOPs are those of the pairs of tokens that see each other (the causal half, the own document), twice as many backward
 as forward; nothing counts twice that a kernel computes again. An error is that of the worst head."""
+NORM_NOTE = """\
+The kernels of `runtime/triton_norm.py`. Bytes are those of arrays of the residual stream, each once: what a norm reads
+and writes, what the sum before it does besides, and, of the gradients, the rows, two slopes and the gradient. An error
+is that of the worst row against `rms_norm` in float32; that of the scale's gradient is among them."""
 STEP_NOTE = """\
 Steps are timed in bursts of 2, the host waiting for the device after each burst. MFU is the plan's
 `flops_per_token.train` (what the mathematics needs: active weights, the causal half of attention, no empty slots,
@@ -54,6 +60,7 @@ NOTES = {
     "roofline": ROOFLINE_NOTE,
     "matmuls": KERNEL_NOTE,
     "attention": ATTENTION_NOTE,
+    "norms": NORM_NOTE,
     "steps": STEP_NOTE,
     "torch": TORCH_NOTE,
 }
@@ -204,7 +211,9 @@ def _not_traced(row: Row, chip: Row) -> str:
 
 
 def _terabytes(row: Row, chip: Row) -> str:
-    return f"{row['moved_bytes'] / spread(row['seconds']).middle / 1e12:,.2f}" if "moved_bytes" in row else "–"
+    if not row.get("seconds") or "moved_bytes" not in row:
+        return "–"
+    return f"{row['moved_bytes'] / spread(row['seconds']).middle / 1e12:,.2f}"
 
 
 KERNEL_COLUMNS: dict[str, Cell] = {
@@ -240,6 +249,14 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     },
     "matmuls": {"experts, kernel": _subject, "loads, operation": _name, **KERNEL_COLUMNS},
     "attention": {"kernel": _subject, "documents, operation": _name, **KERNEL_COLUMNS},
+    "norms": {
+        "norms": _subject,
+        "what": _name,
+        "ms": _seconds(1e3, 3),
+        "quartiles": _quartiles(1e3, 3),
+        "TB/s": _terabytes,
+        "error": _error,
+    },
     "steps": {
         "program": _subject,
         **STEP_COLUMNS,

@@ -22,10 +22,10 @@ WORK = "work.json"
 
 FOLDER = Path(__file__).parent
 GROUPS = ("kernels", "dense", "coarse", "fine", "torch")
-LOADS = ("even", "uneven")
 OPERATIONS = {
     "matmuls": ("product", "gradient to rows", "gradient to weights"),
     "attention": ("forward", "forward and gradients"),
+    "norms": ("norm", "sum and norm", "gradients"),
 }
 ROOFLINE = {"gpu": {"side": 8192, "copied": 2**30}, "cpu": {"side": 256, "copied": 2**16}}
 """The size of a product of square matrices, and how many numbers are copied."""
@@ -84,14 +84,18 @@ def tasks_of(work: dict[str, Any], folder: Path) -> list[Task]:
         )
     ]
     for entry in work["matmuls"]:
-        rows = tuple(f"{loads}, {operation}" for loads in LOADS for operation in OPERATIONS["matmuls"])
-        wanted = entry | {"loads": LOADS, "seconds": seconds["kernels"]}
+        rows = tuple(f"{loads}, {operation}" for loads in entry["loads"] for operation in OPERATIONS["matmuls"])
+        wanted = entry | {"seconds": seconds["kernels"]}
         subject = f"{entry['name']} {entry['kernel']}"
         tasks.append(Task("kernels", "matmuls", subject, "matmul_worker", wanted, rows, {}))
     for entry in work["attention"]:
         rows = tuple(f"{kind}, {operation}" for kind in entry["documents"] for operation in OPERATIONS["attention"])
         wanted = entry | {"seconds": seconds["kernels"]}
         tasks.append(Task("kernels", "attention", entry["kernel"], "attention_worker", wanted, rows, {}))
+    for entry in work["norms"]:
+        wanted = entry | {"seconds": seconds["kernels"]}
+        subject = f"{entry['rows']:,} rows of {entry['width']:,}"
+        tasks.append(Task("kernels", "norms", subject, "norm_worker", wanted, OPERATIONS["norms"], {}))
     for entry in work["programs"]:
         wanted = entry | {"program": str(folder / entry["program"]), "seconds": seconds["steps"]}
         rows, name = tuple(entry["routings"]), entry["name"]

@@ -225,7 +225,7 @@ def cost(run: RunSpec, layout: Layout) -> tuple[Costs | None, tuple[Diagnostic, 
     activations = shard_activations(run, batch, routing, kernels)
     collectives = list_collectives(run, stack, mesh, batch, routing, tensors, activations)
     memory, memory_errors = estimate_memory(run, stack, mesh, batch, tensors, activations)
-    work = Work(stack, mesh, batch, tensors, flops, activations, collectives, memory)
+    work = Work(stack, mesh, batch, tensors, flops, activations, collectives, memory, routing)
     step_time, time_errors = estimate_step_time(run, work)
     told = (*kernel_errors, *memory_errors, *time_errors)
     if step_time is None or has_errors(kernel_errors):
@@ -277,7 +277,7 @@ class Pricer:
         model, activations = self._model(run), weighed.activations
         collectives = list_collectives(run, model.stack, mesh, batch, routing, model.tensors, activations)
         flops = self._count_flops(weighed, model)
-        work = Work(model.stack, mesh, batch, model.tensors, flops, activations, collectives, weighed.memory)
+        work = Work(model.stack, mesh, batch, model.tensors, flops, activations, collectives, weighed.memory, routing)
         return estimate_step_time(run, work)[0]
 
     def _model(self, run: RunSpec) -> _Model:

@@ -62,6 +62,29 @@ def by_mask(
     )
 
 
+@jax.custom_vjp
+def by_mask_again(q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, segments_BS: jax.Array) -> jax.Array:
+    """`by_mask`, whose backward pass makes the forward pass again, so that no mask is kept for it."""
+    return by_mask(q_BSNH, k_BSGH, v_BSGH, segments_BS, window=None)
+
+
+def _forward(*arrays: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """What is mixed is kept and not used: the other ways keep it, and what a choice between them gives twice in all of
+    them XLA gives once. Else it copies it."""
+    mixed = by_mask_again(*arrays)
+    return mixed, (*arrays, mixed)
+
+
+def _backward(kept: tuple[jax.Array, ...], slope_BSNH: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, None]:
+    *projected, segments_BS, _ = kept
+    _, pull_back = jax.vjp(lambda q, k, v: by_mask(q, k, v, segments_BS, window=None), *projected)
+    to_q, to_k, to_v = pull_back(slope_BSNH)
+    return to_q, to_k, to_v, None
+
+
+by_mask_again.defvjp(_forward, _backward)
+
+
 def whole(q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array) -> jax.Array:
     """Sequences of one document each."""
     return jax.nn.dot_product_attention(q_BSNH, k_BSGH, v_BSGH, is_causal=True, implementation="cudnn")
@@ -108,17 +131,15 @@ def lengths_of(segments_BS: jax.Array, documents: int) -> tuple[jax.Array, jax.A
 def _by_number(
     q_BSNH: jax.Array, k_BSGH: jax.Array, v_BSGH: jax.Array, segments_BS: jax.Array, *, documents: int
 ) -> jax.Array:
-    """The sequences and heads of one device, told as the fullest sequence has to be. With a mask the backward pass
-    makes the forward pass again, so that no mask is kept for it."""
+    """The sequences and heads of one device, told as the fullest sequence has to be."""
     lengths_BM, starts_BM1, count_B = lengths_of(segments_BS, documents)
-    masked = jax.checkpoint(partial(by_mask, window=None))
     most = jnp.max(count_B)
     return jax.lax.switch(
         (most > 1).astype(jnp.int32) + (most > max(1, documents)),
         (
             whole,
             lambda q, k, v: by_lengths(q, k, v, lengths_BM, starts_BM1),
-            lambda q, k, v: masked(q, k, v, segments_BS),
+            lambda q, k, v: by_mask_again(q, k, v, segments_BS),
         ),
         q_BSNH,
         k_BSGH,

@@ -2,7 +2,8 @@
 reference in float32 before it is timed.
 
 Documents are `whole`, one in each sequence, or `packed`, several of random lengths and padding at the end. The kernel
-`cudnn` is told them as programs tell it, `cudnn_by_mask` by a mask alone, and `cudnn_without_mask` not at all.
+`cudnn` is told them as programs tell it, `cudnn_of_more` by a program that may tell fewer, `cudnn_by_mask` by a mask
+alone, and `cudnn_without_mask` not at all.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def attention(kernel: str, segments_BS: jax.Array, documents: int | None) -> Att
         return partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn")
     by_name = {
         "cudnn": partial(cudnn, documents=documents),
+        "cudnn_of_more": partial(cudnn, documents=1),
         "cudnn_by_mask": partial(cudnn, documents=None),
         "blockwise": attention_kernels.blockwise,
     }

@@ -1,8 +1,9 @@
 """Grouped matmuls of one kernel at the shapes of one mixture: the product and both gradients, each held to a reference
 in float32 before it is timed.
 
-Tokens are spread over the experts in two ways: `even`, each expert gets as many, and `uneven`, drawn from a Dirichlet
-distribution. `batched` gets as many slots for each expert as the busiest needs, so that nothing is dropped.
+Tokens are spread over the experts in three ways: `even`, each expert gets as many, `uneven`, drawn from a Dirichlet
+distribution, and `one`, where the first gets all. `batched` gets as many slots for each expert as the busiest needs, so
+that nothing is dropped.
 """
 
 from __future__ import annotations
@@ -51,7 +52,11 @@ def case(wanted: Row, loads: str) -> Case:
     rng = np.random.default_rng(0)
     n_experts, d_model, d_ff = wanted["n_experts"], wanted["d_model"], wanted["d_ff"]
     choices = wanted["tokens"] * wanted["top_k"]
-    shares = np.full(n_experts, 1 / n_experts) if loads == "even" else rng.dirichlet([CONCENTRATION] * n_experts)
+    shares = {
+        "even": np.full(n_experts, 1 / n_experts),
+        "uneven": rng.dirichlet([CONCENTRATION] * n_experts),
+        "one": np.eye(n_experts)[0],
+    }[loads]
     ends = np.round(np.cumsum(shares) * choices).astype(int)
     experts = np.repeat(np.arange(n_experts), np.diff(ends, prepend=0))
     keys = jax.random.split(jax.random.key(1), 3)

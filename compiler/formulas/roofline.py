@@ -26,6 +26,11 @@ CUDNN_BY_LENGTHS, CUDNN_BY_MASK = 0.5, 0.25
 kernel computes again included, the causal half counted. Measured on one H100, 4 and 8 sequences of 4,096 tokens, 16
 heads of 128 (docs/log.md, 2026-11-28): 0.46 and 0.51 by lengths, 0.26 by a mask."""
 
+TRITON_EXPERTS = 0.55
+"""What grouped matmuls by Triton reach of the rate of a large matmul, empty rows not counted. Measured in steps of 8
+wide and 64 narrow experts on one H200: 0.57 and 0.56; each by itself on one H100: 0.51 and 0.49, forward and backward
+(benchmarks/results). Assumption: as much on other GPUs, on which nothing was measured."""
+
 FLOAT32_SHARE: Final = 0.5
 """Assumption where the catalogue has no float32 rate: half of bfloat16, which is TF32 against bfloat16 on NVIDIA
 tensor cores."""

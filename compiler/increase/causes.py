@@ -123,7 +123,15 @@ def once_multiplied(costs: Costs | Plan) -> Costs | Plan:
 def estimate(plan: Plan, costs: Costs | Plan, tensors: tuple[TensorPlan, ...]) -> StepTimePlan:
     """The rows of a step with these costs, in which operations read the weights of `tensors` and no others."""
     work = Work(
-        plan.stack, plan.mesh, plan.batch, tensors, costs.flops, costs.activations, costs.collectives, costs.memory
+        plan.stack,
+        plan.mesh,
+        plan.batch,
+        tensors,
+        costs.flops,
+        costs.activations,
+        costs.collectives,
+        costs.memory,
+        plan.routing,
     )
     time, _ = estimate_step_time(plan.run, work)
     assert time is not None, "what has a plan has a known rate"

@@ -18,6 +18,7 @@ from moec.compiler.formulas.network import Network, fast_devices, network_of
 from moec.compiler.formulas.roofline import (
     CUDNN_BY_LENGTHS,
     CUDNN_BY_MASK,
+    TRITON_EXPERTS,
     copy_bytes_per_second,
     devices_that_share,
     matmul_flops_per_second,
@@ -36,6 +37,7 @@ from moec.compiler.plan import (
     FlopRow,
     MemoryPlan,
     MeshPlan,
+    RoutingPlan,
     StackPlan,
     StepTimePlan,
     TensorPlan,
@@ -69,6 +71,7 @@ class Work:
     activations: tuple[ActivationPlan, ...]
     collectives: tuple[CollectivePlan, ...]
     memory: MemoryPlan
+    routing: RoutingPlan | None
 
 
 def estimate_step_time(run: RunSpec, work: Work) -> tuple[StepTimePlan | None, tuple[Diagnostic, ...]]:
@@ -100,22 +103,23 @@ def operation_row(run: RunSpec, work: Work, row: FlopRow, shared: int) -> TimeRo
     forward, again = row.executed_flops_per_token, row.recomputed_flops_per_token
     passes = 3 + (Fraction(again) / forward if again else 0)
     flops = Fraction((3 * forward + again) * work.batch.tokens * shared) / mesh.devices
-    compute = float(flops) / (operation_flops_per_second(hardware, dtype, row.operation) * cudnn_share(run, mesh, row))
+    compute = float(flops) / (operation_flops_per_second(hardware, dtype, row.operation) * kernel_share(run, work, row))
     read = float(passes) * work.batch.micro_batches * weight_bytes(mesh.axes, work.tensors, row.operation, dtype)
     bandwidth = copy_bytes_per_second(hardware)
     memory = read / bandwidth if bandwidth else 0.0
     return TimeRow(row.operation, "memory" if memory > compute else "compute", max(memory, compute))
 
 
-def cudnn_share(run: RunSpec, mesh: MeshPlan, row: FlopRow) -> float:
-    """What cuDNN reaches of a matmul's rate in the scores of attention; 1 for all else, and where a calibration has
-    measured it."""
-    if row.operation != "attention scores, values" or run.mesh.hardware.calibration is not None:
+def kernel_share(run: RunSpec, work: Work, row: FlopRow) -> float:
+    """What cuDNN reaches of a large matmul's rate in the scores of attention, and Triton in experts; 1 for all else,
+    and where a calibration has measured it."""
+    if run.mesh.hardware.calibration is not None:
         return 1.0
-    kernel, _ = choose_attention(run, mesh)
-    if kernel != "cudnn":
-        return 1.0
-    return CUDNN_BY_MASK if told_documents(run, kernel) is None else CUDNN_BY_LENGTHS
+    if row.operation == "experts" and work.routing is not None and work.routing.grouped_matmul == "triton":
+        return TRITON_EXPERTS
+    if row.operation == "attention scores, values" and choose_attention(run, work.mesh)[0] == "cudnn":
+        return CUDNN_BY_MASK if told_documents(run, "cudnn") is None else CUDNN_BY_LENGTHS
+    return 1.0
 
 
 def weight_bytes(axes: Mapping[str, int], tensors: tuple[TensorPlan, ...], operation: str, dtype: str) -> int:

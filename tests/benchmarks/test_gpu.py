@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from gpu_emission import emit
 from jax import numpy as jnp
+from told import Told
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -48,14 +48,6 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def workers() -> Iterator[None]:
-    """Makes the workers importable."""
-    sys.path.insert(0, str(BENCHMARKS / "gpu_workers"))
-    yield
-    sys.path.remove(str(BENCHMARKS / "gpu_workers"))
-
-
 def command(folder: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Measures what lies in `folder`, with little time for compiling."""
     quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment}
@@ -73,7 +65,7 @@ def command(folder: Path, *more: str, **environment: str) -> subprocess.Complete
 def only(folder: Path, into: Path, **kept: Callable[[Row], bool]) -> Path:
     """A copy of the work in `folder` with the entries that are wanted, in `into`; its programs stay where they are."""
     work = json.loads((folder / gpu_tasks.WORK).read_text(encoding="utf-8"))
-    for table in ("programs", "matmuls", "attention", "torch"):
+    for table in ("programs", "matmuls", "attention", "norms", "torch"):
         work[table] = [entry for entry in work[table] if table in kept and kept[table](entry)]
     for entry in work["programs"]:
         entry["program"] = str(folder / entry["program"])
@@ -204,96 +196,13 @@ def test_only_documents_that_shall_be_balanced_are(workers: None) -> None:
     assert np.bincount(np.asarray(own[1]).ravel(), minlength=4).tolist() != [16] * 4
 
 
-class Told(io.StringIO):
-    """What a worker told."""
-
-    def rows(self) -> list[Row]:
-        return [json.loads(line) for line in self.getvalue().splitlines()]
-
-
-def test_a_wrong_kernel_is_a_failed_row_without_a_time(workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    import matmul_worker
-    from answers import Answers
-
-    def refuse(*_: jax.Array) -> jax.Array:
-        raise ValueError("it does not like this")
-
-    own = matmul_worker.operations
-
-    def operations(kernel: str, given: matmul_worker.Case) -> Any:
-        if kernel != "new":
-            return own(kernel, given)
-        calls, slots = own("batched", given)
-        right, late = calls["product"], calls["gradient to rows"]
-        wrong = {"product": right, "gradient to rows": lambda: 1.1 * late(), "gradient to weights": refuse}
-        return wrong, slots
-
-    monkeypatch.setattr(matmul_worker, "operations", operations)
-    wanted = {"kernel": "new", "tokens": 64, "top_k": 2, "n_experts": 4, "d_model": 16, "d_ff": 32, "dtype": "float32"}
-    out = Told()
-    matmul_worker.measure(wanted | {"loads": ["uneven"], "seconds": 0.01}, Answers(out))
-    rows = {row["row"]: row for row in out.rows()}
-    assert "seconds" not in rows["uneven, gradient to rows"]
-    assert rows["uneven, gradient to rows"]["failed"].startswith("wrong: an error of 1.00e-01")
-    assert rows["uneven, gradient to weights"]["failed"] == "ValueError: it does not like this"
-    assert rows["uneven, product"]["error"] < 1e-5
-    assert len(rows["uneven, product"]["seconds"]) >= 5
-
-
-def test_the_operations_of_a_gpu_s_kernel_are_right_step_by_step_on_a_cpu(
-    workers: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import matmul_worker
-    from jax.experimental import pallas as pl
-
-    monkeypatch.setattr(pl, "pallas_call", functools.partial(pl.pallas_call, interpret=True))
-    wanted = {"tokens": 32, "top_k": 2, "n_experts": 2, "d_model": 64, "d_ff": 64, "dtype": "bfloat16"}
-    given = matmul_worker.case(wanted, "uneven")
-    calls, slots = matmul_worker.operations("triton", given)
-    for name, call in calls.items():
-        assert matmul_worker.error(name, given, slots, call) < 1e-2, name
-
-
-def test_one_wrong_row_and_numbers_that_are_none_are_seen(workers: None) -> None:
-    from timing import judge, worst_error
-
-    reference = jax.random.normal(jax.random.key(0), (1000, 16))
-    one_off = reference.at[7].multiply(1.5)
-    assert worst_error(one_off, reference) == pytest.approx(0.5)
-    assert "failed" in judge(lambda: worst_error(reference.at[3, 3].set(jnp.nan), reference), "bfloat16")
-    assert judge(lambda: worst_error(reference, reference), "float32") == {"error": 0.0}
-
-
-def test_attention_that_sees_other_documents_is_wrong(workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    import attention_worker
-
-    ids = attention_worker.segments({"sequences": 2, "length": 32}, "packed")
-    assert sorted(set(ids.ravel().tolist())) == list(range(attention_worker.DOCUMENTS_OF_SEQUENCE + 1))
-    # Two products of 8 numbers, 2 FLOPs each, for 10 + 3 pairs of tokens.
-    counted = attention_worker.flops({"n_heads": 1, "d_head": 8}, np.asarray([[1, 1, 1, 1, 2, 2]]))
-    assert counted == 4 * 8 * 13
-    keys = jax.random.split(jax.random.key(0), 4)
-    q, k, v, gradient = (
-        jax.random.normal(key, (2, 32, heads, 8)) for key, heads in zip(keys, (4, 2, 2, 4), strict=True)
-    )
-
-    reference = attention_worker.references(jnp.asarray(ids), (q, k, v), gradient)
-
-    def error(operation: str) -> float:
-        """Calls are made anew, for a compiled one would not see the kernel that the test puts in its place."""
-        attend = attention_worker.attention("blockwise", jnp.asarray(ids), None)
-        call = attention_worker.both(attend, gradient)[operation]
-        return attention_worker.error(call, (q, k, v), reference)
-
-    assert error("forward and gradients") < 1e-4
-    order = np.arange(32)
-    causal = order[:, None] >= order
-    seen = np.stack([causal & (ids[0][:, None] == ids[0]), causal])  # blind in the second sequence alone
-    blind = lambda q, k, v, segments, **more: attention_worker.attention_kernels.reference(  # noqa: E731
-        q, k, v, jnp.asarray(seen), softcap=None
-    )
-    monkeypatch.setattr(attention_worker.attention_kernels, "blockwise", blind)
-    assert error("forward") > 0.1
+def test_programs_are_written_for_the_chip_that_is_named(tmp_path: Path) -> None:
+    emit(BENCHMARKS / "specs" / "gpu.moe", tmp_path, "h200")
+    work = gpu_tasks.read_work(tmp_path)
+    assert work["chip"]["name"] == "h200"
+    assert 'hardware="h200"' in (tmp_path / "dense" / "program.py").read_text(encoding="utf-8")
+    names = {task.subject for task in gpu_tasks.tasks_of(work, tmp_path) if task.group == "kernels"}
+    assert {"narrow mosaic_gpu", "cudnn_of_more", "49,152 rows of 2,048", "49,152 rows of 1,536"} <= names
 
 
 def test_a_process_that_hangs_is_killed_and_keeps_what_it_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +293,7 @@ def test_the_tiny_form_measures_everything(tmp_path: Path) -> None:
     page = results.read_text(encoding="utf-8")
     assert "## What failed" not in page
     counts = {name: len(table_of(page, title)) for name, title in gpu_report.TITLES.items()}
-    assert counts == {"roofline": 3, "matmuls": 12, "attention": 4, "steps": 9, "torch": 0}
+    assert counts == {"roofline": 3, "matmuls": 12, "attention": 4, "norms": 0, "steps": 9, "torch": 0}
     steps = table_of(page, gpu_report.TITLES["steps"])
     assert {row["busiest"] for row in steps if row["routing"] == "balanced"} == {"1.00"}
     assert all(int(row["quartiles"].rpartition(" ")[2]) >= 6 for row in steps)  # of two rounds

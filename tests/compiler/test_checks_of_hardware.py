@@ -6,6 +6,7 @@ import pytest
 from runs import ATTENTION, BASELINE, CPU, FFN, GPU, LAPTOP, POD, TPU, mesh
 
 from moec.compiler.emit.attention import attention_class
+from moec.compiler.formulas.roofline import TRITON_EXPERTS
 from moec.compiler.passes.choose_kernels import HEADS_OF_CHUNK, LOGITS_CHUNK_BYTES
 from moec.compiler.pipeline import plan_run
 from moec.compiler.places import NOWHERE
@@ -190,6 +191,17 @@ def test_dropless_experts_on_a_gpu_take_the_first_kernel_that_can(change, kernel
     plan, told = plan_run(dropless_on(**change))
     assert plan is not None, told
     assert plan.routing.grouped_matmul == kernel
+
+
+def test_experts_by_triton_are_planned_slower_than_a_large_matmul():
+    seconds = {}
+    for name in ("mosaic_gpu", "triton"):
+        run = dropless_on()
+        named = replace(run.model.experts, grouped_matmul=name, d_ff=2**14)
+        plan, told = plan_run(replace(run, model=replace(run.model, experts=named)))
+        assert plan is not None, told
+        (seconds[name],) = (row.seconds for row in plan.step_time.breakdown if row.what == "experts")
+    assert seconds["mosaic_gpu"] / seconds["triton"] == pytest.approx(TRITON_EXPERTS)
 
 
 def dropless_on(*, chip: str = "h100", dtype: str = "bfloat16", d_ff: int = 128, model: int = 1) -> RunSpec:

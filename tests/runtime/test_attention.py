@@ -232,6 +232,38 @@ def test_cudnn_is_told_as_little_as_will_do(batch_of, monkeypatch, documents: in
     np.testing.assert_allclose(ours.astype(jnp.float32), wanted.astype(jnp.float32), rtol=2e-2, atol=1e-3)
 
 
+def test_what_cudnn_mixes_is_given_twice_in_every_way_it_is_told(batch_of, monkeypatch) -> None:
+    """As the result and for the backward pass, at the same places: XLA makes one of what all branches of a choice give
+    twice, and copies what only some do. cuDNN is replaced by a kernel that keeps the same things for its gradient."""
+
+    @jax.custom_vjp
+    def kernel(q, k, v):
+        return q + jnp.mean(k) + jnp.mean(v)
+
+    def forward(q, k, v):
+        mixed = kernel(q, k, v)
+        return mixed, (q, k, v, mixed)
+
+    kernel.defvjp(forward, lambda kept, slope: (slope, kept[1], kept[2]))
+    batch = batch_of(SEQUENCES, LENGTH)
+    for way in ("whole", "by_lengths", "by_mask"):
+        monkeypatch.setattr(cudnn_attention, way, lambda q, k, v, *_, **__: kernel(q, k, v))
+    q, k, v = (array.astype(jnp.bfloat16) for array in heads())
+
+    def pulled_back(q, k, v):
+        mixed, pull_back = jax.vjp(lambda *qkv: attend(*qkv, batch, None, kernel="cudnn", documents=4)[0], q, k, v)
+        return mixed, pull_back(mixed)
+
+    choices = [equation for equation in jax.make_jaxpr(pulled_back)(q, k, v).eqns if equation.primitive.name == "cond"]
+    doubles = []
+    for branch in choices[0].params["branches"]:
+        given = branch.jaxpr.outvars
+        assert given[0].aval.shape == q.shape
+        doubles.append({place for place, out in enumerate(given) if place and out is given[0]})
+    assert len(doubles) == 3
+    assert set.intersection(*doubles)
+
+
 def test_a_kernel_that_cannot_do_it_says_so(batch_of) -> None:
     batch = batch_of(SEQUENCES, LENGTH)
     with pytest.raises(ValueError, match="there are reference, blockwise, cudnn and splash"):
