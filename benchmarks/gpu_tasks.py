@@ -88,14 +88,14 @@ def tasks_of(work: dict[str, Any], folder: Path) -> list[Task]:
         wanted = entry | {"seconds": seconds["kernels"]}
         subject = f"{entry['name']} {entry['kernel']}"
         tasks.append(Task("kernels", "matmuls", subject, "matmul_worker", wanted, rows, {}))
-    for entry in work["attention"]:
-        rows = tuple(f"{kind}, {operation}" for kind in entry["documents"] for operation in OPERATIONS["attention"])
-        wanted = entry | {"seconds": seconds["kernels"]}
-        tasks.append(Task("kernels", "attention", entry["kernel"], "attention_worker", wanted, rows, {}))
     for entry in work["norms"]:
         wanted = entry | {"seconds": seconds["kernels"]}
         subject = f"{entry['rows']:,} rows of {entry['width']:,}"
         tasks.append(Task("kernels", "norms", subject, "norm_worker", wanted, OPERATIONS["norms"], {}))
+    for entry in work["attention"]:
+        rows = tuple(f"{kind}, {operation}" for kind in entry["documents"] for operation in OPERATIONS["attention"])
+        wanted = entry | {"seconds": seconds["kernels"]}
+        tasks.append(Task("kernels", "attention", entry["kernel"], "attention_worker", wanted, rows, {}))
     for entry in work["programs"]:
         wanted = entry | {"program": str(folder / entry["program"]), "seconds": seconds["steps"]}
         rows, name = tuple(entry["routings"]), entry["name"]
