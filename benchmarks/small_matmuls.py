@@ -16,11 +16,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 MATRICES = 8
 ROUNDS, CALLS, TURNS = 30, 3, 3
-OPERATIONS = ("product", "to rows", "to weights")
 Sizes = tuple[int, int, int]
+Operation = Callable[[Any, Any, Any], Any]
+OPERATIONS: dict[str, Operation] = {
+    "product": lambda x, w, y: x @ w,
+    "to rows": lambda x, w, y: y @ w.T,
+    "to weights": lambda x, w, y: x.T @ y,
+}
 
 
 def main() -> None:
@@ -54,41 +60,31 @@ def by_xla(sizes: list[Sizes]) -> list[list[float]]:
     """The rates of all operations, for each size."""
     import jax
 
-    contracted = {"product": (1, 0), "to rows": (1, 1), "to weights": (0, 0)}
+    def one(size: Sizes, operation: Operation) -> float:
+        keys = jax.random.split(jax.random.key(0), 3 * MATRICES)
+        drawn = [jax.random.normal(key, shape) for key, shape in zip(keys, MATRICES * shapes(size), strict=True)]
+        matrices = list(zip(drawn[::3], drawn[1::3], drawn[2::3], strict=True))
+        products = jax.jit(lambda matrices: [operation(*own) for own in matrices])
+        return rate(size, lambda: jax.block_until_ready(products(matrices)))
 
-    def one(size: Sizes, operation: str) -> float:
-        rows, width, columns = size
-        shapes = {"product": ((rows, width), (width, columns)), "to rows": ((rows, columns), (width, columns))}
-        left, right = shapes.get(operation, ((rows, width), (rows, columns)))
-        keys = jax.random.split(jax.random.key(0), 2 * MATRICES)
-        pairs = [
-            (jax.random.normal(a, left), jax.random.normal(b, right))
-            for a, b in zip(keys[::2], keys[1::2], strict=True)
-        ]
-        mine, other = contracted[operation]
-        products = jax.jit(lambda pairs: [jax.lax.dot_general(a, b, (((mine,), (other,)), ((), ()))) for a, b in pairs])
-        return rate(size, lambda: jax.block_until_ready(products(pairs)))
-
-    return [[one(size, operation) for operation in OPERATIONS] for size in sizes]
+    return [[one(size, operation) for operation in OPERATIONS.values()] for size in sizes]
 
 
 def by_torch(sizes: list[Sizes]) -> list[list[float]]:
     """As `by_xla`."""
     import torch
 
-    ways: dict[str, Callable[..., object]] = {
-        "product": lambda x, w, y: x @ w,
-        "to rows": lambda x, w, y: y @ w.T,
-        "to weights": lambda x, w, y: x.T @ y,
-    }
+    def one(size: Sizes, operation: Operation) -> float:
+        matrices = [[torch.randn(*shape) for shape in shapes(size)] for _ in range(MATRICES)]
+        return rate(size, lambda: [operation(*own) for own in matrices])
 
-    def one(size: Sizes, operation: str) -> float:
-        rows, width, columns = size
-        shapes = (rows, width), (width, columns), (rows, columns)
-        matrices = [tuple(torch.randn(*shape) for shape in shapes) for _ in range(MATRICES)]
-        return rate(size, lambda: [ways[operation](*own) for own in matrices])
+    return [[one(size, operation) for operation in OPERATIONS.values()] for size in sizes]
 
-    return [[one(size, operation) for operation in OPERATIONS] for size in sizes]
+
+def shapes(size: Sizes) -> tuple[tuple[int, int], ...]:
+    """Of x, w and y."""
+    rows, width, columns = size
+    return (rows, width), (width, columns), (rows, columns)
 
 
 def rate(size: Sizes, call: Callable[[], object]) -> float:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from answers import Answers, Row, about_jax, answers, asked, take_turn
 from jax import numpy as jnp
-from timing import UNTUNED, judge, samples, worst_error
+from timing import UNTUNED, Case, tell_each, worst_error
 
 from moec.runtime import attention_kernels
 from moec.runtime.cudnn_attention import cudnn
@@ -130,18 +130,16 @@ def measure(wanted: Row, told: Answers) -> None:
         )
         segments_BS = jnp.asarray(ids)
         reference = references(segments_BS, tuple(arrays), gradient)
-        calls, right = both(attention(wanted["kernel"], segments_BS, wanted["most_documents"]), gradient), {}
-        for name in OPERATIONS:
-            row = {"flops": flops(wanted, ids) * (1 if name == "forward" else 3), **about_jax()}
-            wrong = partial(error, calls[name], tuple(arrays), reference)
-            verdict = judge(wrong, wanted["dtype"])
-            if "failed" in verdict:
-                told.tell(f"{documents}, {name}", **verdict, **row)
-            else:
-                right[name] = verdict | row
-        taken = samples({name: partial(calls[name], *arrays) for name in right}, wanted["seconds"])
-        for name, row in right.items():
-            told.tell(f"{documents}, {name}", seconds=taken[name], **row)
+        calls = both(attention(wanted["kernel"], segments_BS, wanted["most_documents"]), gradient)
+        cases = {
+            f"{documents}, {name}": Case(
+                partial(call, *arrays),
+                partial(error, call, tuple(arrays), reference),
+                {"flops": flops(wanted, ids) * (1 if name == "forward" else 3), **about_jax()},
+            )
+            for name, call in calls.items()
+        }
+        tell_each(told, cases, wanted["dtype"], wanted["seconds"])
 
 
 if __name__ == "__main__":

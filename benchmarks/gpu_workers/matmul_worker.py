@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from answers import Answers, Row, about_jax, answers, asked, take_turn
 from jax import numpy as jnp
-from timing import UNTUNED, judge, samples, worst_error
+from timing import UNTUNED, Case, tell_each, worst_error
 
 from moec.runtime.dispatch import Slots, assign_slots, sort_by_expert, to_slots
 from moec.runtime.sorted_rows import ROWS_OF_EXPERT
@@ -29,7 +29,7 @@ Call = Callable[[], jax.Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Given:
     """What is multiplied: x [J, D] for J choices, each with its expert, w [E, D, F], and gradients y [J, F]."""
 
     experts_J: np.ndarray
@@ -47,7 +47,7 @@ class Case:
         return 2.0 * self.x_JD.shape[0] * self.w_EDF.shape[1] * self.w_EDF.shape[2]
 
 
-def case(wanted: Row, loads: str) -> Case:
+def case(wanted: Row, loads: str) -> Given:
     """Random arrays of the wanted shapes, choices mixed up."""
     rng = np.random.default_rng(0)
     n_experts, d_model, d_ff = wanted["n_experts"], wanted["d_model"], wanted["d_ff"]
@@ -62,10 +62,10 @@ def case(wanted: Row, loads: str) -> Case:
     keys = jax.random.split(jax.random.key(1), 3)
     shapes = (choices, d_model), (n_experts, d_model, d_ff), (choices, d_ff)
     x, w, y = (jax.random.normal(key, shape, wanted["dtype"]) for key, shape in zip(keys, shapes, strict=True))
-    return Case(rng.permutation(experts), x, w, y)
+    return Given(rng.permutation(experts), x, w, y)
 
 
-def operations(kernel: str, given: Case) -> tuple[dict[str, Call], Slots]:
+def operations(kernel: str, given: Given) -> tuple[dict[str, Call], Slots]:
     """Calls of the kernel's three operations on rows in slots, and where the choices lie."""
     experts = jnp.asarray(given.experts_J, jnp.int32)[:, None]
     if kernel == "batched":
@@ -111,10 +111,10 @@ def by_rows(kernel: str) -> tuple[Callable[..., jax.Array], ...]:
     )
 
 
-def error(operation: str, given: Case, slots: Slots, call: Call) -> float:
+def error(operation: str, given: Given, slots: Slots, call: Call) -> float:
     """The worst error of a row of the product or of a gradient, against XLA's batched matmul in float32."""
     ours = call()
-    exact = Case(given.experts_J, *(array.astype(jnp.float32) for array in (given.x_JD, given.w_EDF, given.y_JF)))
+    exact = Given(given.experts_J, *(array.astype(jnp.float32) for array in (given.x_JD, given.w_EDF, given.y_JF)))
     calls, own = operations("batched", exact)
     reference = calls[operation]()
     if operation != "gradient to weights":
@@ -133,17 +133,13 @@ def measure(wanted: Row, told: Answers) -> None:
     for loads in wanted["loads"]:
         given = case(wanted, loads)
         calls, slots = operations(wanted["kernel"], given)
-        right = {}
-        for name, call in calls.items():
-            row = {"flops": given.flops, **about_jax()}
-            verdict = judge(partial(error, name, given, slots, call), wanted["dtype"])
-            if "failed" in verdict:
-                told.tell(f"{loads}, {name}", **verdict, **row)
-            else:
-                right[name] = (call, verdict | row)
-        taken = samples({name: call for name, (call, _) in right.items()}, wanted["seconds"])
-        for name, (_, row) in right.items():
-            told.tell(f"{loads}, {name}", seconds=taken[name], **row)
+        cases = {
+            f"{loads}, {name}": Case(
+                call, partial(error, name, given, slots, call), {"flops": given.flops, **about_jax()}
+            )
+            for name, call in calls.items()
+        }
+        tell_each(told, cases, wanted["dtype"], wanted["seconds"])
 
 
 if __name__ == "__main__":

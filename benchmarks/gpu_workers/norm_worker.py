@@ -9,7 +9,7 @@ from functools import partial
 import jax
 from answers import Answers, Row, about_jax, answers, asked, take_turn
 from jax import numpy as jnp
-from timing import judge, samples, worst_error
+from timing import Case, tell_each, worst_error
 
 from moec.runtime import triton_norm
 from moec.runtime.norms import rms_norm
@@ -62,17 +62,13 @@ def measure(wanted: Row, told: Answers) -> None:
     x, added, *slopes = (jax.random.normal(key, shape, dtype) for key in keys[:4])
     given = x, added, 1 + 0.1 * jax.random.normal(keys[4], shape[1:]), tuple(slopes)
     calls, references = operations(*given), exact(*given)
-    right = {}
-    for name, call in calls.items():
-        row = {"moved_bytes": STREAMS[name] * x.nbytes, **about_jax()}
-        verdict = judge(partial(error, call, references[name]), dtype)
-        if "failed" in verdict:
-            told.tell(name, **verdict, **row)
-        else:
-            right[name] = verdict | row
-    taken = samples({name: calls[name] for name in right}, wanted["seconds"])
-    for name, row in right.items():
-        told.tell(name, seconds=taken[name], **row)
+    cases = {
+        name: Case(
+            call, partial(error, call, references[name]), {"moved_bytes": STREAMS[name] * x.nbytes, **about_jax()}
+        )
+        for name, call in calls.items()
+    }
+    tell_each(told, cases, dtype, wanted["seconds"])
 
 
 if __name__ == "__main__":

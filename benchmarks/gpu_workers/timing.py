@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import jax
+from answers import Answers
 from device_trace import kernels_of, seconds_of_calls
 from jax import numpy as jnp
 
@@ -31,6 +34,29 @@ UNTUNED = {"xla_gpu_autotune_level": 0}
 """How references are compiled: XLA would try many kernels for their float32 matmuls."""
 
 Ways = dict[str, Callable[[], object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A kernel's call, what tells its error, and what its row says besides."""
+
+    call: Callable[[], object]
+    error: Callable[[], float]
+    facts: dict[str, Any]
+
+
+def tell_each(told: Answers, cases: dict[str, Case], dtype: str, seconds: float) -> None:
+    """Tells a row for each case, by its name; those that are wrong are not timed."""
+    right = {}
+    for name, case in cases.items():
+        verdict = judge(case.error, dtype)
+        if "failed" in verdict:
+            told.tell(name, **verdict, **case.facts)
+        else:
+            right[name] = verdict
+    taken = samples({name: cases[name].call for name in right}, seconds)
+    for name, verdict in right.items():
+        told.tell(name, seconds=taken[name], **verdict, **cases[name].facts)
 
 
 def samples(ways: Ways, seconds: float) -> dict[str, list[float]]:

@@ -25,7 +25,7 @@ def test_a_wrong_kernel_is_a_failed_row_without_a_time(workers: None, monkeypatc
 
     own = matmul_worker.operations
 
-    def operations(kernel: str, given: matmul_worker.Case) -> Any:
+    def operations(kernel: str, given: matmul_worker.Given) -> Any:
         if kernel != "new":
             return own(kernel, given)
         calls, slots = own("batched", given)
