@@ -7,9 +7,11 @@ process, perhaps in another Python (`--transformers PYTHON`, `--maxtext PYTHON`)
 skipped with a line. A group starts its peers one after the other, then they take turns until the time is up, each once
 the peer before is idle: a step that does not count, then as many as take a second, of which the median does. All get
 the same glibc setting for huge pages. A mixture has as many active weights as the dense model. In dense groups moec
-takes part twice: as it comes, and with `remat { policy = full }`, as MaxText comes, which makes layers again in the
-backward pass and needs less memory. On a shared machine whatever runs takes half as long again for some seconds now and
-then: the fastest turns say what a step takes, medians what it took.
+takes part twice: as it comes, and with a `remat` policy (`--again`) that makes layers, or all in them but matmuls,
+again in the backward pass and needs less memory. MaxText keeps all that it can name, its quickest way here; where no
+token may be dropped it takes part by `ragged_dot` and with every expert for every token. On a shared machine whatever
+runs takes half as long again for some seconds now and then: the fastest turns say what a step takes, medians what it
+took.
 
 Peak memory is all that a process held, libraries and compiler included: run moec and MaxText in environments without
 JAX's plugins for GPUs and TPUs, which take 360 MiB by being there, and transformers on torch's CPU build.
@@ -117,7 +119,7 @@ def main() -> None:
         machine = rates()
         tell(heading(peers, machine))
         for title, dense, work in groups(options.shapes, options.tokens, set(options.groups)):
-            tell(table(title, work, machine, measured(peers, dense, work, options.seconds)))
+            tell(table(title, work, machine, measured(peers, dense, work, options)))
 
 
 def arguments() -> argparse.Namespace:
@@ -127,6 +129,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=list(GROUPS), help="default: all")
     parser.add_argument("--seconds", type=float, default=40.0, help="of turns per group, after the first steps")
     parser.add_argument("--results", metavar="FILE", help="write the Markdown here, too")
+    parser.add_argument("--leave-out", nargs="+", default=[], metavar="PEER", help="by its name in the tables")
+    parser.add_argument("--again", default="full", choices=list(AGAIN), help="moec's policy in its second row of dense")
     parser.add_argument("--transformers", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--maxtext", default=sys.executable, metavar="PYTHON")
     return parser.parse_args()
@@ -139,6 +143,8 @@ GROUPS = {
     "32-dropless": (32, 4, None),
     "32-capacity": (32, 4, 1.25),
 }
+
+AGAIN = {"full": "moec, layers made again", "save_dots": "moec, all but matmuls made again"}
 
 
 def groups(shapes: list[str], tokens: int, wanted: set[str]) -> Iterator[tuple[str, Work, Work]]:
@@ -166,11 +172,12 @@ def installed(options: argparse.Namespace) -> list[Peer]:
         Peer("plain JAX", "plain_worker", sys.executable, "optax"),
         Peer("transformers, grouped_mm", "transformers_worker", options.transformers, "transformers", "grouped_mm"),
         Peer("transformers, eager", "transformers_worker", options.transformers, "transformers", "eager"),
-        Peer("MaxText", "maxtext_worker", options.maxtext, "maxtext"),
+        Peer("MaxText", "maxtext_worker", options.maxtext, "maxtext", "ragged_dot"),
+        Peer("MaxText, all experts", "maxtext_worker", options.maxtext, "maxtext", "all_experts"),
     ]
     there = []
     for peer in peers:
-        lack = lack_of(peer)
+        lack = "left out" if peer.name in options.leave_out else lack_of(peer)
         if lack:
             print(f"{peer.name}: skipped, {lack}", file=sys.stderr)
         else:
@@ -193,19 +200,19 @@ def takes_part(peer: Peer, work: Work) -> bool:
         return work.capacity_factor is None and (bool(work.n_experts) or peer.option == "grouped_mm")
     if peer.worker == "plain_worker":
         return not work.n_experts or work.capacity_factor is not None
-    return True
+    return peer.option != "all_experts" or (bool(work.n_experts) and work.capacity_factor is None)
 
 
-def measured(peers: list[Peer], dense: Work, work: Work, seconds: float) -> list[Row]:
-    """Each peer's steps of one group; moec's dense twin takes its turns beside a mixture, and moec with its layers made
-    again beside the dense model."""
+def measured(peers: list[Peer], dense: Work, work: Work, options: argparse.Namespace) -> list[Row]:
+    """Each peer's steps of one group; moec's dense twin takes its turns beside a mixture, and moec with a policy that
+    makes things again beside the dense model."""
     tasks = [(peer, work, peer.name) for peer in peers if takes_part(peer, work)]
-    again, twin = (peers[0], dense, "moec, layers made again", "full"), (peers[0], dense, "moec, the dense twin")
-    tasks.insert(1, again if work is dense else twin)
+    again = (peers[0], dense, AGAIN[options.again], options.again)
+    tasks.insert(1, again if work is dense else (peers[0], dense, "moec, the dense twin"))
     with ExitStack() as stack:
         running = [stack.enter_context(started(*task)) for task in tasks]
         began = time.perf_counter()
-        while time.perf_counter() - began < seconds or len(running[0].seconds) < LEAST_TURNS:
+        while time.perf_counter() - began < options.seconds or len(running[0].seconds) < LEAST_TURNS:
             for peer in running:
                 peer.turn()
         for peer in running:

@@ -1,16 +1,26 @@
 """MaxText: its own training loop on its synthetic data, held before each iteration until the driver wants a step.
 
-Layers unrolled and nothing computed twice, which is its quickest setting on CPU at these shapes.
+Layers unrolled, and all kept that its checkpointing has a name for: its quickest setting on CPU at these shapes.
+`remat_policy: none` compiles to the very program of `full`, which makes each layer again in the backward pass.
+
+The second argument says how experts that drop nothing are multiplied: `ragged_dot`, or `all_experts` for every token.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 
 from protocol import BALANCE_LOSS, BETAS, CLIP, LEARNING_RATE, WEIGHT_DECAY, Work, server, work
 
+KEPT = (
+    *("query_proj", "key_proj", "value_proj", "context", "out_proj", "mlpwi_0", "mlpwi_1", "mlpwo"),
+    *("moe_mlpwi_0", "moe_mlpwi_1", "moe_mlpwo", "moe_x_sorted", "moe_routing_maps"),
+)
+"""What forward passes save for backward passes, by MaxText's names; a dense model has the first row alone."""
 
-def options(wanted: Work, folder: str) -> dict[str, object]:
+
+def options(wanted: Work, folder: str, experts: str) -> dict[str, object]:
     """MaxText's names for what all peers compute."""
     chosen: dict[str, object] = {
         "run_name": "peer",
@@ -32,7 +42,8 @@ def options(wanted: Work, folder: str) -> dict[str, object]:
         "dtype": "float32",
         "weight_dtype": "float32",
         "attention": "dot_product",
-        "remat_policy": "none",
+        "remat_policy": "custom",
+        **dict.fromkeys(KEPT, "device"),
         "scan_layers": False,
         "decoder_block": "mixtral" if wanted.n_experts else "llama2",
         "learning_rate": LEARNING_RATE,
@@ -51,7 +62,7 @@ def options(wanted: Work, folder: str) -> dict[str, object]:
             "base_moe_mlp_dim": wanted.d_ff,
             "load_balance_loss_weight": BALANCE_LOSS,
             "megablox": False,
-            "sparse_matmul": wanted.capacity_factor is None,
+            "sparse_matmul": wanted.capacity_factor is None and experts == "ragged_dot",
             "capacity_factor": wanted.capacity_factor or -1.0,
         }
     return chosen
@@ -82,7 +93,8 @@ def main() -> None:
     train.training_loop_iteration = iteration
     base = Path(maxtext.__file__).parent / "configs" / "base.yml"
     with tempfile.TemporaryDirectory() as folder:
-        train.main(["", str(base), *(f"{name}={value}" for name, value in options(wanted, folder).items())])
+        chosen = options(wanted, folder, sys.argv[2])
+        train.main(["", str(base), *(f"{name}={value}" for name, value in chosen.items())])
 
 
 if __name__ == "__main__":
