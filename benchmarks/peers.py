@@ -175,6 +175,9 @@ def installed(options: argparse.Namespace) -> list[Peer]:
         Peer("MaxText", "maxtext_worker", options.maxtext, "maxtext", "ragged_dot"),
         Peer("MaxText, all experts", "maxtext_worker", options.maxtext, "maxtext", "all_experts"),
     ]
+    others = [peer.name for peer in peers[1:]]
+    if unknown := [name for name in options.leave_out if name not in others]:
+        sys.exit(f"--leave-out {', '.join(unknown)}: no such peer; there are {'; '.join(others)}")
     there = []
     for peer in peers:
         lack = "left out" if peer.name in options.leave_out else lack_of(peer)

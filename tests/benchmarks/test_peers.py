@@ -40,6 +40,12 @@ def test_a_peer_that_is_left_out_is_named(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err == "plain JAX: skipped, left out\nMaxText: skipped, left out\n"
 
 
+@pytest.mark.parametrize("name", ["MaxTxt", "moec"])
+def test_what_cannot_be_left_out_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match=f"^--leave-out {name}: no such peer; there are plain JAX; "):
+        there(monkeypatch, name)
+
+
 def test_maxtext_makes_nothing_again_that_it_can_name() -> None:
     """By `remat_policy: none` it makes each layer again (docs/log.md, 2026-11-28)."""
     [(_, _, work)] = peers.groups(["256x4x256"], 2048, {"8-dropless"})
