@@ -57,11 +57,13 @@ def held(path: Path) -> dict[str, float]:
     from timed_runs import random_batch
 
     from moec.runtime.background import compile_meanwhile
+    from moec.runtime.devices import prepare_devices
     from moec.runtime.mesh import make_mesh
     from moec.runtime.program import Program
     from moec.runtime.state import initial_state, lay_out
 
     program: Program = runpy.run_path(str(path))["PROGRAM"]
+    prepare_devices(program.mesh)
     layout = lay_out(program, make_mesh(program.mesh))
     batch = random_batch(program, 2)
     imports = resident()
@@ -80,9 +82,13 @@ def held(path: Path) -> dict[str, float]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def resident() -> int:
-    """Bytes that the process holds now."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def resident(process: int | None = None) -> int:
+    """Bytes that the process (this one, where none is named) holds now; 0 where it has ended."""
+    try:
+        pages = int(Path(f"/proc/{process or 'self'}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import plans
+from resident import resident
 from run_records import records, resumed_step, saves_under_way, without_times
 
 FOLDER = Path(__file__).parent
@@ -126,7 +127,8 @@ def _watch(process: subprocess.Popen[str], life: Life, folder: Path, before: int
         if first_step_at is None and len(records(folder)) in (0, before):
             continue
         first_step_at = first_step_at or time.monotonic()
-        life.resident_bytes += resident_bytes(process.pid)
+        if held := resident(process.pid):
+            life.resident_bytes.append(held)
         if ends_at is not None and time.monotonic() - first_step_at > ends_at:
             _end(process, life.way, folder)
             return
@@ -140,15 +142,6 @@ def _end(process: subprocess.Popen[str], way: str, folder: Path) -> None:
     while way == "killed in a save" and time.monotonic() < deadline and not saves_under_way(folder):
         pass  # a save takes some hundredths of a second
     process.kill()
-
-
-def resident_bytes(process: int) -> list[int]:
-    """The memory of the process in the system's books; nothing where it has just ended."""
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError):
-        return []
-    return [pages * os.sysconf("SC_PAGE_SIZE")] if pages else []
 
 
 def flip_a_bit(folder: Path, draw: random.Random) -> None:

@@ -16,9 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -26,61 +23,22 @@ import numpy as np
 import optax
 import plain_step
 from jax import numpy as jnp
+from timed_runs import TimedStep, take_turns, timed_step
 
-from moec.runtime.batch import Batch
-from moec.runtime.mesh import make_mesh
 from moec.runtime.program import Program
-from moec.runtime.state import initial_state, lay_out
-from moec.runtime.train_step import jit_train_step
 
 SPEC = Path(__file__).parent.parent / "examples" / "quickstart.moe"
-SEQUENCES = 16
 PLAIN = {"dense": "plain dense", "experts": "plain experts"}
-LENGTH = plain_step.QUICKSTART.length
-TOKENS = SEQUENCES * LENGTH
+UNCOUNTED = 2
+"""Rounds at the start."""
 
 
-@dataclass
-class Timed:
-    """A step that carries its state from call to call, and what its calls took."""
-
-    step: Callable[[object], tuple[object, object]]
-    state: object
-    seconds: list[float] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
-
-    def run(self) -> None:
-        start, cpu_start = time.perf_counter(), time.process_time()
-        self.state, loss = self.step(self.state)
-        jax.block_until_ready(loss)
-        self.seconds.append(time.perf_counter() - start)
-        self.cpu_seconds.append(time.process_time() - cpu_start)
-
-
-def emitted(program: Program, tokens: np.ndarray) -> Timed:
-    """The program's own train step."""
-    layout = lay_out(program, make_mesh(program.mesh))
-    rows = tokens[None]
-    shape = (1, SEQUENCES, LENGTH)
-    positions = np.broadcast_to(np.arange(LENGTH, dtype=np.int32), shape)
-    ones = np.ones(shape, np.int32)
-    batch = Batch(rows[..., :-1], rows[..., 1:], positions, ones, np.full(shape, 1 / TOKENS, np.float32))
-    batch = jax.tree.map(jnp.asarray, batch)
-    train_step = jit_train_step(program, layout)
-
-    def step(state: object) -> tuple[object, object]:
-        with jax.set_mesh(layout.mesh):
-            state, report = train_step(state, batch)
-        return state, report.loss
-
-    return Timed(step, initial_state(program, layout))
-
-
-def plain(tokens: np.ndarray, model: plain_step.Shape) -> Timed:
+def plain(model: plain_step.Shape, sequences: int) -> TimedStep:
     """The same model by hand."""
     schedule = optax.warmup_cosine_decay_schedule(0.0, 3e-3, warmup_steps=3, decay_steps=245, end_value=3e-4)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.1))
     train_step = plain_step.make_step(model, optimizer)
+    tokens = np.random.default_rng(0).integers(0, model.vocab, (sequences, model.length + 1)).astype(np.int32)
     inputs, targets = jnp.asarray(tokens[:, :-1]), jnp.asarray(tokens[:, 1:])
 
     def step(state: tuple) -> tuple[object, object]:
@@ -88,7 +46,7 @@ def plain(tokens: np.ndarray, model: plain_step.Shape) -> Timed:
         return (params, optimizer_state), loss
 
     params = plain_step.make_params(model)
-    return Timed(step, (params, optimizer.init(params)))
+    return TimedStep(step, (params, optimizer.init(params)), model.vocab)
 
 
 def compiled_programs(folder: Path) -> dict[str, Program]:
@@ -116,29 +74,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rounds", nargs="?", type=int, default=30, help="that count (default: %(default)s)")
     rounds = parser.parse_args().rounds
-    shape = (SEQUENCES, LENGTH + 1)
-    tokens = np.random.default_rng(0).integers(0, plain_step.QUICKSTART.vocab, shape).astype(np.int32)
     with tempfile.TemporaryDirectory() as folder:
         programs = compiled_programs(Path(folder))
-    steps = {name: emitted(program, tokens) for name, program in programs.items()}
-    steps[PLAIN["dense"]] = plain(tokens, plain_step.QUICKSTART)
-    steps[PLAIN["experts"]] = plain(tokens, plain_step.QUICKSTART_EXPERTS)
-    for _ in range(2 + rounds):
-        for timed in steps.values():
-            timed.run()
-    report(steps, rounds)
+    training = programs["dense"].training
+    steps = {name: timed_step(program, plain_step.QUICKSTART.vocab) for name, program in programs.items()}
+    sequences = training.micro_batches * training.micro_sequences
+    steps[PLAIN["dense"]] = plain(plain_step.QUICKSTART, sequences)
+    steps[PLAIN["experts"]] = plain(plain_step.QUICKSTART_EXPERTS, sequences)
+    take_turns(steps, 0.0, UNCOUNTED + rounds)
+    report(steps, rounds, sequences * training.seq_len)
 
 
-def report(steps: dict[str, Timed], rounds: int) -> None:
+def report(steps: dict[str, TimedStep], rounds: int, tokens: int) -> None:
     """A line for each step, then the ratio of the emitted to the plain one."""
-    print(f"jax {jax.__version__}, {TOKENS:,} tokens per step, least (median) of {rounds} rounds")
+    print(f"jax {jax.__version__}, {tokens:,} tokens per step, least (median) of {rounds} rounds")
     wall, cpu = {}, {}
     for name, timed in steps.items():
-        seconds, cpu_seconds = timed.seconds[2:], timed.cpu_seconds[2:]
+        seconds, cpu_seconds = timed.seconds[UNCOUNTED:], timed.cpu_seconds[UNCOUNTED:]
         wall[name], cpu[name] = min(seconds), min(cpu_seconds)
         medians = f"({1e3 * statistics.median(seconds):.0f})", f"({1e3 * statistics.median(cpu_seconds):.0f})"
         times = f"{1e3 * wall[name]:7.0f} ms {medians[0]:>7}  CPU {1e3 * cpu[name]:7.0f} ms {medians[1]:>7}"
-        print(f"{name:<18}{times} {TOKENS / wall[name]:10,.0f} tokens/s")
+        print(f"{name:<18}{times} {tokens / wall[name]:10,.0f} tokens/s")
     for name in (name for name in steps if name not in PLAIN.values()):
         floor = PLAIN["dense" if name == "dense" else "experts"]
         print(f"{name}: {wall[name] / wall[floor]:.3f} of {floor}, in CPU seconds {cpu[name] / cpu[floor]:.3f}")

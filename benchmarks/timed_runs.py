@@ -12,6 +12,7 @@ from jax import numpy as jnp
 
 from moec.runtime.background import compile_meanwhile
 from moec.runtime.batch import Batch
+from moec.runtime.devices import prepare_devices
 from moec.runtime.mesh import make_mesh
 from moec.runtime.program import Program
 from moec.runtime.state import initial_state, lay_out
@@ -25,12 +26,15 @@ class TimedStep:
     state: object
     vocab_size: int
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Of all threads."""
 
     def run(self) -> None:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         self.state, loss = self.step(self.state)
         jax.block_until_ready(loss)
         self.seconds.append(time.perf_counter() - start)
+        self.cpu_seconds.append(time.process_time() - cpu_start)
 
     @property
     def least(self) -> float:
@@ -40,6 +44,7 @@ class TimedStep:
 
 def timed_step(program: Program, vocab_size: int) -> TimedStep:
     """The program's step on random tokens, compiled as `moec run` does; whole rows are one document. Not run yet."""
+    prepare_devices(program.mesh)
     layout = lay_out(program, make_mesh(program.mesh))
     batch = random_batch(program, vocab_size)
     compiled = compile_meanwhile(program, layout)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from moec.runtime.devices import platform_of
+from moec.runtime.devices import is_one_cpu, platform_of
+from moec.runtime.heap import keep_freed
 from moec.runtime.program import Program
 from moec.runtime.state import Layout
 from moec.runtime.train_step import TrainStep, compile_train_step
@@ -53,4 +54,6 @@ def compiles_on_host(program: Program) -> bool:
 def _compiled(program: Program, layout: Layout) -> CompiledStep:
     began = time.perf_counter()
     step = compile_train_step(program, layout)
+    if is_one_cpu(program.mesh):
+        keep_freed()
     return CompiledStep(step, time.perf_counter() - began)

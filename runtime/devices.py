@@ -26,8 +26,14 @@ def platform_of(hardware: str) -> str:
     return "tpu" if hardware.startswith("tpu") else "gpu"
 
 
+def is_one_cpu(shape: MeshShape) -> bool:
+    """Whether a step runs in the thread that calls it, which then also takes and frees its memory (`heap.py`)."""
+    return shape.hardware == "cpu" and shape.devices == 1
+
+
 def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
-    """Chooses the CPU, with as many virtual devices as the mesh needs from each process, for a mesh of CPUs.
+    """Chooses the CPU, with as many virtual devices as the mesh needs from each process, for a mesh of CPUs. On a
+    single one calls wait for the device.
 
     Has no effect once JAX has used a device: then the devices are what they are, and `check_devices` has the last word.
     """
@@ -38,6 +44,8 @@ def prepare_devices(shape: MeshShape, *, processes: int = 1) -> None:
         os.environ.setdefault(THREADS_OF_DEVICES, str(THREADS_PER_DEVICE * wanted))
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_platforms", "cpu")
+        if is_one_cpu(shape):
+            jax.config.update("jax_cpu_enable_async_dispatch", False)
         if wanted > max(1, jax.config.jax_num_cpu_devices):
             jax.config.update("jax_num_cpu_devices", wanted)
 

@@ -17,6 +17,7 @@ from moec.runtime.clock import TrainingClock
 from moec.runtime.data.text import TextData, train_batches
 from moec.runtime.evaluate import Evaluator, HeldOut
 from moec.runtime.failure import RunError
+from moec.runtime.heap import give_back_freed
 from moec.runtime.interrupt import Interrupt
 from moec.runtime.metrics import Journal, write_json
 from moec.runtime.placement import batch_sharding, place, row_share
@@ -196,6 +197,7 @@ class Session:
             self._desk.checkpoints.save(position, state)
         if self._evaluates_after(step) and not stops:
             held_out = self._evaluate(step, state)
+            give_back_freed()
             if held_out is not None:
                 self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
         self._clock.restart()

@@ -49,3 +49,14 @@ def test_kernels_are_timed_on_a_gpu_that_does_nothing_else(tiny: Program) -> Non
     on_gpu = replace(tiny, mesh=replace(tiny.mesh, hardware="h100"))
     on_tpu = replace(tiny, mesh=replace(tiny.mesh, hardware="tpu_v5p"))
     assert [compiles_on_host(program) for program in (tiny, on_gpu, on_tpu)] == [True, False, True]
+
+
+def test_steps_on_one_cpu_alone_keep_the_memory_that_they_free(tiny: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    devices = 0
+    monkeypatch.setattr(background, "compile_train_step", lambda *_: None)
+    monkeypatch.setattr(background, "keep_freed", lambda: kept.append(devices))
+    for devices, hardware in ((1, "cpu"), (8, "cpu"), (1, "h100")):
+        program = replace(tiny, mesh=replace(tiny.mesh, hardware=hardware, data=devices))
+        compile_in_background(program, lay_out(tiny, make_mesh(tiny.mesh))).result()
+    assert kept == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,35 @@ names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/co
 print(names.count("tf_XLAEigen"))
 """
 
+STEPS_ON_ONE = """
+import resource, sys, threading, time
+import jax
+from jax import numpy as jnp
+from moec.runtime.devices import prepare_devices
+from moec.runtime.heap import keep_freed
+from moec.runtime.mesh import MeshShape
+prepare_devices(MeshShape(hardware="cpu", data=1, fsdp=1, expert=1, seq=1, model=1))
+def grow(times, start):
+    return jnp.sum(jax.lax.fori_loop(0, times, lambda _, held: held * 0.5 + start, jnp.full((4096, 8192), start)))
+step = jax.jit(grow)
+if sys.argv[1] == "keep":
+    keep_freed()
+for _ in range(6):
+    step(3, 1.0).block_until_ready()
+ticks, is_over = 0, threading.Event()
+def tick():
+    global ticks
+    while not is_over.wait(0.005):
+        ticks += 1
+thread = threading.Thread(target=tick)
+thread.start()
+before, ticks_before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, ticks
+for _ in range(4):
+    step(3, 1.0).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, ticks - ticks_before)
+is_over.set()
+"""
+
 SUM_UP = """
 specs = [PartitionSpec("fsdp"), PartitionSpec("expert", "fsdp"), PartitionSpec(), PartitionSpec(("data", "expert"))]
 arrays = [np.full((16, 16 + 8 * (number % 5)), number, np.float32) for number in range(60)]
@@ -64,6 +94,19 @@ while time.monotonic() < end:
 def test_each_virtual_device_has_two_threads() -> None:
     done = subprocess.run([sys.executable, "-c", ON_EIGHT + COUNT_THREADS], capture_output=True, text=True, check=True)
     assert int(done.stdout) == 16
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="a C library without malloc_trim")
+def test_steps_on_one_cpu_use_the_memory_of_those_before_and_let_other_threads_work() -> None:
+    """What a step holds meanwhile is 128 MiB: 64 huge pages at least, or 32,768 others."""
+    faults, ticks = {}, {}
+    for way in ("keep", "give back"):
+        command = [sys.executable, "-c", STEPS_ON_ONE, way]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        faults[way], ticks[way] = map(int, done.stdout.split())
+    assert faults["give back"] >= 4 * 64
+    assert faults["keep"] < faults["give back"] // 4
+    assert ticks["keep"] > 0
 
 
 @pytest.mark.slow
