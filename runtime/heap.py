@@ -30,7 +30,8 @@ def keep_freed() -> None:
 
     XLA on CPUs frees the temporaries of a step at its end, in the thread that called it where calls wait for the
     device. Given to the kernel, they are new pages in the next step; a virtual machine whose host takes free pages away
-    needs a second for them (docs/log.md, 2026-11-29).
+    needs a second for them (docs/log.md, 2026-11-29). Saving and evaluating leave much that is not used again, so runs
+    give back behind them.
     """
     if set_option := _of_glibc("mallopt"):
         set_option(MMAP_MAX, 0)

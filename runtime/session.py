@@ -197,9 +197,9 @@ class Session:
             self._desk.checkpoints.save(position, state)
         if self._evaluates_after(step) and not stops:
             held_out = self._evaluate(step, state)
-            give_back_freed()
             if held_out is not None:
                 self._desk.progress.say(f"step {step:,}: held-out loss {held_out.loss:.4f}")
+        give_back_freed()
         self._clock.restart()
         self._desk.watchdog.alive()
 
