@@ -112,6 +112,7 @@ class Session:
         before a pause (saving, evaluating, stopping, taking a step twice) all reports are fetched.
         """
         compiled = self._compiled_step()
+        give_back_freed()
         self._desk.watchdog.alive()
         waiting: deque[tuple[int, StepReport]] = deque()
         with jax.set_mesh(self._layout.mesh), contextlib.closing(self._placed_batches()) as batches:
