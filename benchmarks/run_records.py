@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+METRICS = "metrics.jsonl"
 TIMES = frozenset({"seconds", "step_seconds", "tokens_per_second"})
 UNDER_WAY = "orbax-checkpoint-tmp"
 """In the name of a step whose saving is not complete. Source: orbax.checkpoint, its temporary paths."""
@@ -14,7 +15,7 @@ UNDER_WAY = "orbax-checkpoint-tmp"
 
 def records(folder: Path) -> list[str]:
     """The whole lines of metrics.jsonl."""
-    path = folder / "metrics.jsonl"
+    path = folder / METRICS
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [line for line in lines if line.endswith("\n")]
 

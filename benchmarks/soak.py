@@ -28,7 +28,7 @@ from pathlib import Path
 
 import plans
 from resident import resident
-from run_records import records, resumed_step, saves_under_way, without_times
+from run_records import METRICS, records, resumed_step, saves_under_way, without_times
 
 FOLDER = Path(__file__).parent
 SPEC = FOLDER / "specs" / "soak.moe"
@@ -44,7 +44,8 @@ LEAK_BYTES_PER_SAVE = 80_000
 
 @dataclass(slots=True)
 class Life:
-    """One process from its start to its end: its resident bytes, the step that it resumed from, the steps done then."""
+    """One process from its start to its end: its resident bytes while it took steps, the step that it resumed from, the
+    steps done then."""
 
     way: str
     seconds: float = 0.0
@@ -120,15 +121,22 @@ def start(program: Path, steps: int, output: object) -> subprocess.Popen[str]:
 
 
 def _watch(process: subprocess.Popen[str], life: Life, folder: Path, before: int, ends_at: float | None) -> None:
-    """Notes the memory from the first new step on, and ends the process so many seconds later."""
-    first_step_at = None
+    """Notes the memory from the first new step to the last, and ends the process so many seconds after the first.
+
+    The evaluation at the end is left out: it compiles a program of its own, which says nothing about growth.
+    """
+    first_step_at, size, since_last_step = None, 0, []
     while process.poll() is None:
         time.sleep(SAMPLE_SECONDS)
         if first_step_at is None and len(records(folder)) in (0, before):
             continue
         first_step_at = first_step_at or time.monotonic()
         if held := resident(process.pid):
-            life.resident_bytes.append(held)
+            since_last_step.append(held)
+        size_before, size = size, (folder / METRICS).stat().st_size
+        if size != size_before:
+            life.resident_bytes += since_last_step
+            since_last_step.clear()
         if ends_at is not None and time.monotonic() - first_step_at > ends_at:
             _end(process, life.way, folder)
             return
@@ -205,7 +213,7 @@ def document(lives: list[Life], whole: Life, steps: int, saves: int, faults: tup
         "",
         *([f"**{fault}**" for fault in faults] or ["Everything held: equal metrics but for the clock, flat memory."]),
         "",
-        "| life ended | lives | seconds in all | steps lost, most | MB at the end, median | most |",
+        "| life ended | lives | seconds in all | steps lost, most | MB at the last step, median | most |",
         "|---|---:|---:|---:|---:|---:|",
         *(_row(way, lives) for way in (*WAYS, "to its end") if any(life.way == way for life in lives)),
         _row("in one piece", [whole]),
