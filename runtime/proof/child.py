@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from moec.runtime.failure import RunError
 from moec.runtime.proof.topology_environment import ENVIRONMENT
@@ -39,15 +39,7 @@ def run_child(command: Sequence[str], title: str, timeout_seconds: float) -> End
     Errors: RunError (exit 1) after `timeout_seconds`; KeyboardInterrupt.
     """
     with tempfile.TemporaryFile() as noise:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=noise,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **ENVIRONMENT},
-            start_new_session=True,
-        )
-        with _ended_with_us(child):
+        with _started(command, noise) as child:
             _watch(child, title, timeout_seconds)
         noise.seek(0)
         return Ended(child.returncode, noise.read().decode("utf-8", errors="replace"))
@@ -64,24 +56,40 @@ def end_when_parent_ends() -> None:
 
 
 @contextmanager
-def _ended_with_us(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Inside, a SIGTERM ends this process like Ctrl-C does; the child never outlives the block."""
+def _started(command: Sequence[str], noise: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Inside, a SIGTERM ends this process like Ctrl-C does, one that comes while the child starts as soon as it is
+    there; the child never outlives the block."""
+    child: subprocess.Popen[bytes] | None = None
+    asked: list[int] = []
 
     def stop(number: int, frame: object) -> None:
-        raise SystemExit(KILLED + number)
+        asked.append(number)
+        if child is not None:
+            raise SystemExit(KILLED + number)
 
     in_main = threading.current_thread() is threading.main_thread()
     earlier = signal.signal(signal.SIGTERM, stop) if in_main else None
     try:
-        yield
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=noise,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **ENVIRONMENT},
+            start_new_session=True,
+        )
+        if asked:
+            raise SystemExit(KILLED + asked[0])
+        yield child
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, earlier)
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        if child.stdin:
-            child.stdin.close()
+        if child is not None:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            if child.stdin:
+                child.stdin.close()
 
 
 def _watch(child: subprocess.Popen[bytes], title: str, timeout_seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,20 @@ WAIT = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(
 PARENT = """
 import sys
 from moec.runtime.proof.child import run_child
+run_child((sys.executable, "-c", sys.argv[1], sys.argv[2]), "compiling", 60)
+"""
+ENDED_AT_ONCE = """
+import os, pathlib, signal, subprocess, sys, time
+from moec.runtime.proof.child import run_child
+start = subprocess.Popen
+def start_and_end(*command, **options):
+    child = start(*command, **options)
+    file = pathlib.Path(sys.argv[2])
+    while not (file.exists() and file.stat().st_size):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return child
+subprocess.Popen = start_and_end
 run_child((sys.executable, "-c", sys.argv[1], sys.argv[2]), "compiling", 60)
 """
 OBEDIENT = "from moec.runtime.proof.child import end_when_parent_ends; end_when_parent_ends(); " + WAIT
@@ -67,3 +82,10 @@ def test_the_process_ends_with_its_parent(tmp_path: Path, script: str) -> None:
         parent.kill()
     parent.wait(20)
     assert wait_for(lambda: not is_running(child))
+
+
+def test_a_parent_that_is_ended_while_the_process_starts_ends_it(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    parent = subprocess.run((sys.executable, "-c", ENDED_AT_ONCE, WAIT, str(file)), check=False, timeout=50)
+    assert parent.returncode == 128 + signal.SIGTERM
+    assert not is_running(int(file.read_text()))
