@@ -26,9 +26,9 @@ def execute(program: Path, arguments: tuple[str, ...]) -> int:
     Ctrl-C reaches the program from the terminal, once, and this process waits for what the program makes of it.
     A SIGTERM is handed on. A program that a signal ended gives 128 + its number, as in a shell.
     """
-    with _patient() as children:
+    with _patient() as add:
         child = subprocess.Popen((*PYTHON, str(program), *arguments), env=environment_of_programs())
-        children.append(child)
+        add(child)
         status = child.wait()
     return status if status >= 0 else SIGNALLED - status
 
@@ -42,12 +42,12 @@ def execute_all(
     program is started.
     """
     waiting, running, statuses = list(enumerate(programs)), list[_Running](), dict[int, int]()
-    with _patient() as children:
+    with _patient() as add:
         while (waiting or running) and not any(status >= SIGNALLED for status in statuses.values()):
             while waiting and len(running) < jobs:
                 index, (program, arguments) = waiting.pop(0)
                 running.append(_Running.start(index, program, arguments))
-                children.append(running[-1].child)
+                add(running[-1].child)
             ended = [one for one in running if one.child.poll() is not None]
             for one in ended:
                 running.remove(one)
@@ -99,14 +99,22 @@ def environment_of_programs() -> dict[str, str]:
 
 
 @contextmanager
-def _patient() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Inside, Ctrl-C is left to the child processes in the list, and SIGTERM handed on to them.
+def _patient() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Inside, Ctrl-C is left to the child processes that are added, and SIGTERM handed on to them, also one that came
+    while they started.
 
     The handlers are functions and not SIG_IGN, which a child would inherit.
     """
     children: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
+
+    def add(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in asked:
+            child.send_signal(number)
 
     def hand_on(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
         for child in children:
             child.send_signal(number)
 
@@ -118,7 +126,7 @@ def _patient() -> Iterator[list[subprocess.Popen[bytes]]]:
         signal.SIGTERM: signal.signal(signal.SIGTERM, hand_on),
     }
     try:
-        yield children
+        yield add
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

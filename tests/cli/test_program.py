@@ -26,6 +26,20 @@ time.sleep(0.3)
 sys.exit(40 + len(got))
 """
 
+ENDED_AT_ONCE = """\
+import os, pathlib, signal, subprocess, sys, time
+from moec.cli.program import execute
+start, ready = subprocess.Popen, pathlib.Path(sys.argv[2])
+def start_and_end(*command, **options):
+    child = start(*command, **options)
+    while not ready.exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return child
+subprocess.Popen = start_and_end
+sys.exit(execute(pathlib.Path(sys.argv[1]), (sys.argv[2],)))
+"""
+
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
@@ -78,6 +92,12 @@ def test_a_signal_reaches_the_program_once(script: Path, tmp_path: Path, number:
     else:
         parent.send_signal(number)
     assert parent.wait(timeout=30) == 41
+
+
+def test_a_signal_that_comes_while_the_program_starts_reaches_it(script: Path, tmp_path: Path) -> None:
+    script.write_text(COUNTS_SIGNALS, encoding="utf-8")
+    command = (sys.executable, "-c", ENDED_AT_ONCE, str(script), str(tmp_path / "ready"))
+    assert subprocess.run(command, check=False, timeout=40).returncode == 41
 
 
 def test_nothing_that_lies_beside_the_program_is_imported(script: Path) -> None:
